@@ -1,0 +1,123 @@
+"""Reads the environment, and stops the start-up with the variable's name when a value is wrong."""
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+import secrets
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+env = environ.Env()
+
+HOST = re.compile(r"^(\*|[A-Za-z0-9*.-]+(:\d{1,5})?)$")
+
+
+def wrong(name: str, why: str) -> ImproperlyConfigured:
+    """The error for one variable. Its value is not repeated: it may be a secret."""
+    return ImproperlyConfigured(f"{name}: {why}")
+
+
+def text(name: str, default: str = "") -> str:
+    return env.str(name, default=default).strip()
+
+
+def switch(name: str, default: bool) -> bool:
+    value = text(name).lower()
+    if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+        return default if value == "" else value in ("1", "true", "yes", "on")
+    raise wrong(name, "must be true or false")
+
+
+def port(name: str, default: int) -> int:
+    value = text(name, str(default))
+    if not value.isdigit() or not 1 <= int(value) <= 65535:
+        raise wrong(name, "must be a port number from 1 to 65535")
+    return int(value)
+
+
+def words(name: str, default: str = "") -> list[str]:
+    return [part.strip() for part in text(name, default).split(",") if part.strip()]
+
+
+def hosts(name: str, default: str = "") -> list[str]:
+    found = words(name, default)
+    for host in found:
+        if not HOST.match(host):
+            raise wrong(name, "must be host names separated by commas, each with an optional :port")
+    return found
+
+
+def http_url(name: str, default: str = "") -> str:
+    """An http(s) URL without a trailing slash; empty stays empty."""
+    value = text(name, default).rstrip("/")
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment):
+        raise wrong(name, "must be a URL such as https://veevid.ai/api")
+    return value
+
+
+def origins(name: str) -> list[str]:
+    found = words(name)
+    for origin in found:
+        parts = urlsplit(origin)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise wrong(name, "must be origins such as https://dailies.example.com, separated by commas")
+    return [origin.rstrip("/") for origin in found]
+
+
+def server_url(name: str, schemes: tuple[str, ...]) -> str:
+    value = text(name)
+    if value and urlsplit(value).scheme not in schemes:
+        raise wrong(name, f"must be a URL that begins with {' or '.join(s + '://' for s in schemes)}")
+    return value
+
+
+def veevid_key(name: str) -> str:
+    value = text(name)
+    if value and not re.fullmatch(r"vv_sk_[!-~]{1,200}", value):
+        raise wrong(name, "must be a Veevid key: it begins with vv_sk_ and has no spaces")
+    return value
+
+
+def socket_path(folder: Path, name: str) -> Path:
+    """Where a Unix socket of `folder` goes. The system allows about 100 bytes; a longer path gets a short stand-in."""
+    path = folder / name
+    if len(os.fsencode(path)) <= 100:
+        return path
+    return Path("/tmp") / f"dailies-{os.getuid()}-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:16]}" / name  # noqa: S108
+
+
+def kept_secret(folder: Path, name: str) -> str:
+    """A secret made on first use and kept in `folder`, readable by its owner only."""
+    path = folder / name
+    if not path.exists():
+        made = folder / f".{name}.{secrets.token_hex(4)}"
+        made.touch(mode=0o600)
+        made.write_text(secrets.token_urlsafe(48))
+        try:
+            path.hardlink_to(made)  # the first of several processes wins; the others read its secret
+        except FileExistsError:
+            pass
+        made.unlink()
+    return path.read_text().strip()
+
+
+def fernet_keys(name: str, folder: Path) -> list[str]:
+    """The ring that encrypts upstream keys: newest first. From the environment, else one kept beside the data."""
+    given = words(name)
+    for key in given:
+        try:
+            good = len(base64.urlsafe_b64decode(key)) == 32
+        except (binascii.Error, ValueError):
+            good = False
+        if not good:
+            raise wrong(name, "must be Fernet keys separated by commas (make one with `manage.py make_key`)")
+    if given:
+        return given
+    seed = kept_secret(folder, "secrets-key")
+    return [base64.urlsafe_b64encode(seed.encode()[:32]).decode()]

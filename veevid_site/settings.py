@@ -1,0 +1,212 @@
+"""Every setting of Dailies, in one file that runs after a clone. Each variable it reads is in the README's table."""
+
+import sys
+from pathlib import Path
+from urllib.parse import quote
+
+from csp.constants import SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from veevid_site import environment as read
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+# -- where things are -------------------------------------------------------------------------------------------------
+DATA_DIR = Path(read.text("DATA_DIR", str(BASE_DIR / "var"))).expanduser().resolve()
+try:
+    DATA_DIR.mkdir(parents=True, exist_ok=True)
+except OSError as error:
+    raise ImproperlyConfigured(f"DATA_DIR: cannot be made or written: {error.strerror}") from None
+PORT = read.port("PORT", 8000)
+
+# -- secrets ----------------------------------------------------------------------------------------------------------
+DEBUG = read.switch("DEBUG", False)
+SECRET_KEY = read.text("SECRET_KEY") or read.kept_secret(DATA_DIR, "secret-key")
+if len(SECRET_KEY) < 32:
+    raise ImproperlyConfigured("SECRET_KEY: must be at least 32 characters long")
+SECRETS_KEYS = read.fernet_keys("SECRETS_KEYS", DATA_DIR)
+
+# -- upstream ---------------------------------------------------------------------------------------------------------
+VEEVID_API_KEY = read.veevid_key("VEEVID_API_KEY")
+VEEVID_API_URL = read.http_url("VEEVID_API_URL", "https://veevid.ai/api")
+VEEVID_MEDIA_HOSTS = read.hosts("VEEVID_MEDIA_HOSTS", "cdn.veevid.ai")
+# The supervisor names the simulator it started; without one there is no demo mode.
+SIMULATOR_URL = read.http_url("SIMULATOR_URL")
+DEMO_KEY = "vv_sk_demo_simulator_key"
+DEMO_SPEED = 10
+
+# -- the web ----------------------------------------------------------------------------------------------------------
+ALLOWED_HOSTS = read.hosts("ALLOWED_HOSTS", "localhost,127.0.0.1")
+CSRF_TRUSTED_ORIGINS = read.origins("CSRF_TRUSTED_ORIGINS")
+# Behind TLS (an https origin is named) cookies travel over TLS only.
+SECURE = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
+SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
+SESSION_COOKIE_HTTPONLY = True
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:", "blob:"],
+        "media-src": [SELF, "blob:"],
+        "frame-ancestors": ["'none'"],
+        "form-action": [SELF],
+        "base-uri": [SELF],
+        "object-src": ["'none'"],
+    }
+}
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_htmx",
+    "generations",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "generations.views.gate.FirstRunMiddleware",
+]
+ROOT_URLCONF = "veevid_site.urls"
+WSGI_APPLICATION = "veevid_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.debug",
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "generations.views.gate.frame",
+            ],
+            "builtins": ["generations.templatetags.words"],
+        },
+    }
+]
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+
+# -- the database -----------------------------------------------------------------------------------------------------
+DATABASE_URL = read.server_url("DATABASE_URL", ("postgres", "postgresql", "sqlite"))
+DATABASES = {"default": read.env.db_url_config(DATABASE_URL or f"sqlite:///{DATA_DIR / 'dailies.sqlite3'}")}
+if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+    }
+else:
+    DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Sign-in limits are counted here. In the database, so that a broker that is away locks nobody out.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
+
+# -- the bell ---------------------------------------------------------------------------------------------------------
+BROKER_SOCKET = read.socket_path(DATA_DIR, "broker.sock")
+REDIS_URL = read.server_url("REDIS_URL", ("redis", "rediss"))
+CELERY_BROKER_URL = REDIS_URL or f"redis+socket://{quote(str(BROKER_SOCKET))}"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": 120,
+    "socket_connect_timeout": 2,
+    "socket_timeout": 5,
+    "socket_keepalive": True,
+}
+CELERY_TASK_PUBLISH_RETRY = False  # a nudge that cannot be sent is not missed: the next tick finds the row
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_TIME_LIMIT = 300
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_TASK_DEFAULT_QUEUE = "dailies"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "veevid_site.beat:LivingScheduler"
+CELERY_BEAT_SCHEDULE = {
+    "tick": {"task": "generations.tasks.tick", "schedule": 1.0, "options": {"expires": 3}},
+}
+
+# -- files ------------------------------------------------------------------------------------------------------------
+MEDIA_ROOT = DATA_DIR / "media"
+STATIC_URL = "static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = DATA_DIR / "static"
+TESTING = "pytest" in sys.modules
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
+        if DEBUG or TESTING
+        else "whitenoise.storage.CompressedManifestStaticFilesStorage"
+    },
+}
+
+# -- people -----------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "generations.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 12}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+ACCOUNT_ADAPTER = "generations.views.gate.ClosedDoor"
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_LOGOUT_ON_GET = False
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "gallery"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+
+LANGUAGE_CODE = "en-gb"
+TIME_ZONE = "UTC"
+USE_I18N = False
+USE_TZ = True
+USE_THOUSAND_SEPARATOR = True
+THOUSAND_SEPARATOR = ","
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "INFO"},
+    "loggers": {
+        "django": {"handlers": ["console"], "level": "INFO", "propagate": False},
+        # a line for each nudge, several a second, would hide everything else
+        "celery.app.trace": {"level": "WARNING"},
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.beat": {"level": "WARNING"},
+    },
+}
