@@ -1,0 +1,70 @@
+// The compose form: tells which change asks for what, counts characters, adds rows. Without it: plain buttons.
+"use strict";
+(() => {
+  const one = (selector, root = document) => root.querySelector(selector);
+  const all = (selector, root = document) => [...root.querySelectorAll(selector)];
+  const number = new Intl.NumberFormat("en");
+  const inForm = (element) => element instanceof Element && element.closest("#compose");
+
+  function count() {
+    const area = one("#prompt"), counter = one("#prompt-count");
+    if (!area || !counter) return;
+    const limit = Number(area.dataset.limit), length = [...area.value.trim()].length;
+    counter.textContent = `${number.format(length)} of ${number.format(limit)} characters`;
+    counter.classList.toggle("over-limit", length > limit);
+  }
+
+  // Model, type and what other settings depend on redraw the settings; what only costs more or less asks for the price.
+  document.addEventListener("change", (event) => {
+    if (!inForm(event.target)) return;
+    if (event.target.matches("[data-decides]")) htmx.trigger(one("#settings"), "refit");
+    else if (event.target.matches("[data-priced]")) htmx.trigger(one("#price"), "reprice");
+  });
+
+  // -- scenes and shots -----------------------------------------------------------------------------------------------
+  const rowsOf = (set) => all(".row2", set);
+  function sum(set) {
+    const seconds = all('[name$=".duration"]', set).map((field) => Number(field.value) || 0).reduce((a, b) => a + b, 0);
+    const output = one("[data-rows-sum]", set);
+    output.hidden = !seconds;
+    output.textContent = `${seconds} of ${one("[name=duration]:checked, input[name=duration]:not([type=radio]), select[name=duration]")?.value ?? "?"} seconds`;
+    one("[data-add-row]", set).hidden = rowsOf(set).length >= Number(set.dataset.rows);
+  }
+  function addRow(button) {
+    const set = button.closest("[data-rows]"), last = rowsOf(set).at(-1), row = last.cloneNode(true), place = rowsOf(set).length + 1;
+    all("input", row).forEach((field) => {
+      field.value = "";
+      field.removeAttribute("id");
+      field.removeAttribute("aria-invalid");
+      for (const words of ["aria-label", "placeholder"]) field.setAttribute(words, field.getAttribute(words).replace(/\d+/, place));
+    });
+    last.after(row);
+    one("input", row).focus();
+    sum(set);
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-add-row]");
+    if (button) addRow(button);
+  });
+
+  document.addEventListener("input", (event) => {
+    if (event.target.id === "prompt") count();
+    if (inForm(event.target)) all("[data-rows]").forEach(sum);
+  });
+
+  function settle() {
+    count();
+    all("[data-rows]").forEach(sum);
+  }
+  document.addEventListener("htmx:after:settle", settle);
+  // Something was wrong: the first of it gets the focus.
+  document.addEventListener("htmx:after:settle", (event) => {
+    const { ctx } = event.detail;
+    if (ctx?.response?.status !== 422 || event.target.id === "sheet") return;
+    const wrong = one('#compose [aria-invalid="true"]');
+    if (!wrong) return one("#compose .notice")?.scrollIntoView({ block: "center" });
+    wrong.closest("details")?.setAttribute("open", "");
+    (wrong.matches("[role=radiogroup]") ? one("input:checked, input", wrong) : wrong).focus();
+  });
+  settle();
+})();
