@@ -1,0 +1,51 @@
+"""Who may see and do what: the only place that decides."""
+
+from django.contrib.auth.models import AnonymousUser
+from django.db.models import QuerySet
+
+from generations.models import Clip, Generation, Media, Membership, Team, User
+
+Role = Membership.Role
+
+
+def teams_of(user: User | AnonymousUser) -> QuerySet[Team]:
+    """The teams a person is in, by name."""
+    if not user.is_authenticated:
+        return Team.objects.none()
+    return Team.objects.filter(memberships__user=user).order_by("name")
+
+
+def _has_role(user: User, team: Team, *roles: str) -> bool:
+    return Membership.objects.filter(user=user, team=team, role__in=roles).exists()
+
+
+def may_generate(user: User, team: Team) -> bool:
+    """Members and managers spend; viewers watch."""
+    return user.is_active and _has_role(user, team, Role.MEMBER, Role.MANAGER)
+
+
+def may_see_team_spend(user: User, team: Team) -> bool:
+    return user.is_staff or _has_role(user, team, Role.MANAGER)
+
+
+def may_configure(user: User | AnonymousUser) -> bool:
+    """Accounts, keys and models: the site's admins."""
+    return user.is_authenticated and user.is_active and user.is_staff
+
+
+def generations_for(user: User) -> QuerySet[Generation]:
+    """Every generation this person may open: those of their teams."""
+    return Generation.objects.filter(team__memberships__user=user)
+
+
+def clips_for(user: User) -> QuerySet[Clip]:
+    return Clip.objects.filter(generation__team__memberships__user=user)
+
+
+def media_for(user: User) -> QuerySet[Media]:
+    return Media.objects.filter(team__memberships__user=user)
+
+
+def may_cancel(user: User, generation: Generation) -> bool:
+    """One's own, or any of the team for a manager and an admin."""
+    return generation.owner_id == user.pk or may_see_team_spend(user, generation.team)

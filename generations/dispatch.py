@@ -1,0 +1,326 @@
+"""The tick: which rows are due, and which account and key carries them.
+
+Every request to Veevid is reserved here first: an ApiCall row, written under the account's lock while the limits are
+counted, so that all processes together stay below them and a restart forgets nothing.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from random import random
+from typing import TypeVar, cast
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Max, Q, QuerySet
+from django.utils import timezone
+
+from generations import pacing
+from generations.models import (
+    RENDERING,
+    ApiAccount,
+    ApiCall,
+    ApiKey,
+    BalanceReading,
+    CannotDecrypt,
+    Clip,
+    Generation,
+    Status,
+    Submission,
+)
+from generations.models.fields import Secret
+from generations.veevid import (
+    AccountSuspended,
+    Busy,
+    KeyRefused,
+    NotEnoughCredits,
+    NotSent,
+    Refused,
+    UpstreamError,
+    Veevid,
+)
+
+Answer = TypeVar("Answer")
+
+BUSY_FOR = 15.0  # seconds, when a 429 does not say how long
+UNKNOWN_HOLDS_A_SLOT = timedelta(minutes=10)  # an unconfirmed submission may be rendering: it counts for so long
+LEASE_GRACE = timedelta(seconds=5)
+AT_A_TIME = 50  # due rows of one kind that one tick announces
+
+
+class NoRoom(Exception):
+    """No request can be sent now. `why` is a word of WAITING; `until` is when to try again."""
+
+    def __init__(self, why: str, until: datetime) -> None:
+        super().__init__(WAITING[why])
+        self.why, self.until = why, until
+
+
+WAITING = {
+    "": "next in line",
+    "turn": "others first",
+    "slots": "all slots busy",
+    "hour": "hour's requests used",
+    "busy": "Veevid is busy",
+    "limit": "Veevid asks to wait",
+    "unreachable": "Veevid unreachable, nothing spent",
+    "credits": "out of credits",
+    "account": "account closed by Veevid",
+    "paused": "paused by an admin",
+    "key": "no working key",
+}
+
+
+def demo_mode() -> bool:
+    """True while no real key was ever connected: everything works, nothing costs money."""
+    return not ApiKey.objects.filter(account__demo=False).exclude(state=ApiKey.State.REPLACED).exists()
+
+
+def accounts(demo: bool) -> QuerySet[ApiAccount]:
+    return ApiAccount.objects.filter(demo=demo).order_by("pk")
+
+
+def base_url(account: ApiAccount) -> str:
+    return settings.SIMULATOR_URL if account.demo else settings.VEEVID_API_URL
+
+
+# -- the limits -------------------------------------------------------------------------------------------------------
+
+
+def _within(calls: QuerySet[ApiCall], now: datetime, seconds: float) -> QuerySet[ApiCall]:
+    """Requests that may still count upstream: a window runs from when the answer came, or from now if none did yet."""
+    since = now - timedelta(seconds=seconds)
+    unanswered = Q(finished_at=None, at__gt=since - timedelta(minutes=10))
+    return calls.filter(Q(finished_at__gt=since) | unanswered, at__gt=since - timedelta(minutes=10)).exclude(
+        outcome=ApiCall.Outcome.NOT_SENT
+    )
+
+
+def requests_this_hour(account: ApiAccount, now: datetime | None = None) -> int:
+    return _within(account.calls.all(), now or timezone.now(), pacing.HOUR).count()
+
+
+def slots_taken(account: ApiAccount, now: datetime | None = None) -> int:
+    """Generations that upstream may be working on."""
+    unknown = Q(status=Status.UNCONFIRMED, sent_at__gt=(now or timezone.now()) - UNKNOWN_HOLDS_A_SLOT)
+    return account.generations.filter(Q(status__in=RENDERING) | unknown).count()
+
+
+def _free_again(calls: QuerySet[ApiCall], seconds: float, limit: int, now: datetime) -> datetime:
+    """When the oldest of the last `limit` requests leaves its window."""
+    ends = list(_within(calls, now, seconds).order_by("-at").values_list("finished_at", flat=True)[:limit])
+    oldest = min((end or now for end in ends), default=now)
+    return max(oldest + timedelta(seconds=seconds), now + timedelta(seconds=1))
+
+
+def _pick_key(account: ApiAccount, kind: str, now: datetime, named: ApiKey | None = None) -> ApiKey:
+    """The working key used least in the last minute, or the one named. Raises NoRoom."""
+    keys = [named] if named else list(account.keys.filter(state=ApiKey.State.ACTIVE))
+    if not keys:
+        raise NoRoom("key", now + timedelta(seconds=30))
+    in_hour = requests_this_hour(account, now)
+    used = {key.pk: _within(key.calls.all(), now, pacing.MINUTE).count() for key in keys}
+    key = min(keys, key=lambda k: (used[k.pk], k.pk))
+    if pacing.room(kind, used[key.pk], in_hour):
+        return key
+    if pacing.room(kind, used[key.pk], 0):
+        raise NoRoom("hour", _free_again(account.calls.all(), pacing.HOUR, pacing.PER_ACCOUNT_HOUR, now))
+    raise NoRoom("busy", _free_again(key.calls.all(), pacing.MINUTE, pacing.PER_KEY_MINUTE, now))
+
+
+def reserve(account: ApiAccount, kind: str, generation: Generation | None = None, key: ApiKey | None = None) -> ApiCall:
+    """Writes the row of one request before it is sent. Raises NoRoom when a limit would be passed.
+
+    `key` is named only to test exactly that one.
+    """
+    with transaction.atomic():
+        account = ApiAccount.objects.select_for_update().get(pk=account.pk)
+        now = timezone.now()
+        if not base_url(account):
+            raise NoRoom("unreachable", now + timedelta(minutes=1))
+        if account.state == ApiAccount.State.SUSPENDED:
+            raise NoRoom("account", now + timedelta(minutes=1))
+        if account.wait_why == "limit" and account.wait_until and account.wait_until > now:
+            raise NoRoom("limit", account.wait_until)
+        key = _pick_key(account, kind, now, key)
+        return ApiCall.objects.create(account=account, key=key, kind=kind, generation=generation, at=now)
+
+
+def lane(account: ApiAccount, now: datetime | None = None) -> str:
+    """Why this account takes no submission now: a word of WAITING, empty when it does."""
+    now = now or timezone.now()
+    if not base_url(account):
+        return "unreachable"
+    if account.state != ApiAccount.State.OPEN:
+        return "paused" if account.state == ApiAccount.State.PAUSED else "account"
+    if account.wait_until and account.wait_until > now:
+        return account.wait_why or "busy"
+    if slots_taken(account, now) >= pacing.AT_ONCE:
+        return "slots"
+    if account.generations.filter(status=Status.SUBMITTING).exists():
+        return "turn"  # one submission at a time, so that a balance reading brackets exactly one
+    try:
+        _pick_key(account, ApiCall.Kind.GENERATE, now)
+    except NoRoom as no:
+        return no.why
+    return ""
+
+
+# -- sending ----------------------------------------------------------------------------------------------------------
+
+
+def reveal(key: ApiKey) -> str:
+    """The plain key. Raises CannotDecrypt when its encryption key has left the ring."""
+    return cast(Secret, key.secret).reveal()
+
+
+def client(call: ApiCall) -> Veevid:
+    return Veevid(base_url(call.account), reveal(call.key))
+
+
+def ask(call: ApiCall, question: Callable[[Veevid], Answer]) -> Answer:
+    """Sends one reserved request and records how it ended. What it says about the key and the account is kept.
+
+    Raises UpstreamError as the client does; a key that cannot be decrypted counts as refused, and nothing was sent.
+    """
+    try:
+        upstream = client(call)
+    except (CannotDecrypt, ValueError) as problem:
+        ApiKey.objects.filter(pk=call.key_id).update(state=ApiKey.State.REFUSED, checked_words=str(problem)[:300])
+        _finish(call, ApiCall.Outcome.NOT_SENT, None)
+        raise KeyRefused(str(problem)) from None
+    try:
+        answer = question(upstream)
+    except UpstreamError as error:
+        _finish(call, _outcome(error), error.status)
+        _learn_from(call, error)
+        raise
+    _finish(call, ApiCall.Outcome.OK, 200)
+    ApiAccount.objects.filter(pk=call.account_id, unreachable__gt=0).update(unreachable=0, wait_until=None, wait_why="")
+    return answer
+
+
+def _outcome(error: UpstreamError) -> str:
+    if isinstance(error, NotSent):
+        return ApiCall.Outcome.NOT_SENT
+    if isinstance(error, Busy):
+        return ApiCall.Outcome.BUSY
+    return ApiCall.Outcome.REFUSED if isinstance(error, Refused) else ApiCall.Outcome.UNCLEAR
+
+
+def _finish(call: ApiCall, outcome: str, status: int | None) -> None:
+    now = timezone.now()
+    ApiCall.objects.filter(pk=call.pk).update(finished_at=now, outcome=outcome, status=status)
+    ApiKey.objects.filter(pk=call.key_id).update(used_at=now)
+
+
+def _learn_from(call: ApiCall, error: UpstreamError) -> None:
+    now = timezone.now()
+    account = ApiAccount.objects.filter(pk=call.account_id)
+    if isinstance(error, KeyRefused):
+        ApiKey.objects.filter(pk=call.key_id, state=ApiKey.State.ACTIVE).update(
+            state=ApiKey.State.REFUSED, checked_at=now, checked_words=error.message[:300]
+        )
+    elif isinstance(error, AccountSuspended):
+        account.update(state=ApiAccount.State.SUSPENDED, state_why=error.message[:500])
+    elif isinstance(error, Busy):
+        seconds = error.retry_after if error.retry_after is not None else BUSY_FOR
+        # A submission is also refused when three generations run already: looks go on then. Any other 429 stops all.
+        why = "busy" if call.kind == ApiCall.Kind.GENERATE else "limit"
+        account.update(wait_until=now + timedelta(seconds=max(seconds, 1)), wait_why=why)
+    elif isinstance(error, NotSent):
+        account.update(unreachable=F("unreachable") + 1)
+        seconds = pacing.backoff(call.account.unreachable, random())  # noqa: S311 - jitter, no secret
+        account.update(wait_until=now + timedelta(seconds=seconds), wait_why="unreachable")
+    elif isinstance(error, NotEnoughCredits) and error.balance is not None:
+        note_balance(call, error.balance)
+
+
+def note_balance(call: ApiCall, credits: int) -> None:
+    """Keeps a balance that upstream told, and lets go what waited for credits and now fits."""
+    BalanceReading.objects.create(account_id=call.account_id, call=call, credits=credits)
+    Generation.objects.filter(
+        status=Status.QUEUED, wait_why="credits", price__lte=credits, quote__account__demo=call.account.demo
+    ).update(not_before=None, wait_why="")
+
+
+# -- what is due ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Due:
+    """Primary keys of rows that somebody should look after now, by what is to be done."""
+
+    submit: Sequence[int]
+    look: Sequence[int]
+    fetch: Sequence[int]
+    lost: Sequence[int]
+
+
+def in_turn(queued: Iterable[tuple[int, int, datetime]], running: Counter[int]) -> list[int]:
+    """Orders (generation, person, queued at): one of each person in turn, then first come.
+
+    A person's generations under way count as turns taken.
+    """
+    turns = Counter(running)
+    places: list[tuple[int, datetime, int]] = []
+    for pk, owner, queued_at in sorted(queued, key=lambda row: (row[2], row[0])):
+        places.append((turns[owner], queued_at, pk))
+        turns[owner] += 1
+    return [pk for _, _, pk in sorted(places)]
+
+
+def line(demo: bool, now: datetime | None = None) -> list[int]:
+    """Everything that waits for a slot, in the order in which it will be sent."""
+    now = now or timezone.now()
+    mine = Generation.objects.filter(quote__account__demo=demo)
+    ready = Q(not_before=None) | Q(not_before__lte=now)
+    queued = mine.filter(ready, status=Status.QUEUED).values_list("pk", "owner_id", "queued_at")
+    running = Counter(mine.filter(status__in=RENDERING).values_list("owner_id", flat=True))
+    return in_turn(queued, running)
+
+
+def due(now: datetime | None = None) -> Due:
+    """What the database says is to be done now."""
+    now = now or timezone.now()
+    submit: list[int] = []
+    for demo in (False, True):
+        open_lanes = sum(1 for account in accounts(demo) if lane(account, now) == "")
+        if open_lanes:
+            submit += line(demo, now)[:open_lanes]
+    looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED), next_look_at__lte=now)
+    fetches = Clip.objects.filter(state=Clip.State.PENDING, fetch_at__lte=now)
+    lost = Submission.objects.filter(
+        outcome=Submission.Outcome.OPEN, deadline__lt=now - LEASE_GRACE, generation__status=Status.SUBMITTING
+    )
+    return Due(
+        submit=submit,
+        look=list(looks.order_by("next_look_at").values_list("pk", flat=True)[:AT_A_TIME]),
+        fetch=list(fetches.order_by("fetch_at").values_list("pk", flat=True)[:AT_A_TIME]),
+        lost=list(lost.values_list("pk", flat=True)[:AT_A_TIME]),
+    )
+
+
+def seen_durations(mode: str, demo: bool) -> list[float]:
+    """How long the model's last 80 generations rendered, in seconds; all models' while it is not known well enough."""
+    done = Generation.objects.filter(status=Status.COMPLETED, took__isnull=False, quote__account__demo=demo)
+    newest = done.order_by("-finished_at").values_list("took", flat=True)
+    own = newest.filter(mode=mode)[:80]
+    return [took for took in (own if len(own) >= pacing.ENOUGH else newest[:80]) if took is not None]
+
+
+def looks_left(account: ApiAccount, now: datetime | None = None) -> float:
+    """Looks that each unfinished generation of the account may have within the hour."""
+    unfinished = account.generations.filter(status__in=RENDERING).count()
+    waiting = Generation.objects.filter(status=Status.QUEUED, quote__account__demo=account.demo).count()
+    return pacing.affordable_looks(requests_this_hour(account, now), unfinished + waiting)
+
+
+def balance(demo: bool) -> tuple[int, datetime] | None:
+    """The newest balance of all accounts together, and when the oldest of those was read. None when none was."""
+    newest = BalanceReading.objects.filter(account__demo=demo).values("account").annotate(newest=Max("pk"))
+    readings = list(BalanceReading.objects.filter(pk__in=[row["newest"] for row in newest]))
+    if not readings:
+        return None
+    return sum(reading.credits for reading in readings), min(reading.at for reading in readings)

@@ -1,0 +1,57 @@
+"""The rows, by subject. Import models from here."""
+
+from generations.models.accounts import (
+    ACTIVE_KEYS_PER_ACCOUNT,
+    ApiAccount,
+    ApiCall,
+    ApiKey,
+    BalanceReading,
+    SwitchedOff,
+)
+from generations.models.fields import CannotDecrypt
+from generations.models.money import AppendOnly, LedgerEntry
+from generations.models.people import Membership, SetupCode, Team, User
+from generations.models.work import (
+    NEXT,
+    RENDERING,
+    UNFINISHED,
+    Clip,
+    Generation,
+    GenerationMedia,
+    Loan,
+    Media,
+    NotAllowed,
+    Prompt,
+    Quote,
+    Status,
+    Submission,
+)
+
+__all__ = [
+    "ACTIVE_KEYS_PER_ACCOUNT",
+    "NEXT",
+    "RENDERING",
+    "UNFINISHED",
+    "ApiAccount",
+    "ApiCall",
+    "ApiKey",
+    "AppendOnly",
+    "BalanceReading",
+    "CannotDecrypt",
+    "Clip",
+    "Generation",
+    "GenerationMedia",
+    "LedgerEntry",
+    "Loan",
+    "Media",
+    "Membership",
+    "NotAllowed",
+    "Prompt",
+    "Quote",
+    "SetupCode",
+    "Status",
+    "Submission",
+    "SwitchedOff",
+    "Team",
+    "User",
+]

@@ -1,0 +1,115 @@
+"""People and the teams they work in."""
+
+import hashlib
+import secrets
+from typing import Any
+
+from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.db import models
+from django.utils import timezone
+
+
+class UserManager(BaseUserManager["User"]):
+    """Makes people by e-mail address: there are no user names."""
+
+    def create_user(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        user = self.model(email=self.normalize_email(email).lower(), **fields)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def create_superuser(self, email: str, password: str | None = None, **fields: Any) -> "User":
+        return self.create_user(email, password, **{"is_staff": True, "is_superuser": True, **fields})
+
+
+class User(AbstractUser):
+    """A person. `is_staff` marks the site's admins."""
+
+    class Theme(models.TextChoices):
+        SYSTEM = "", "System"
+        LIGHT = "dailies-light", "Light"
+        DARK = "dailies-dark", "Dark"
+
+    username = None  # type: ignore[assignment]
+    first_name = None  # type: ignore[assignment]
+    last_name = None  # type: ignore[assignment]
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=120, blank=True)
+    theme = models.CharField(max_length=20, choices=Theme, default=Theme.SYSTEM, blank=True)
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS = []
+    objects = UserManager()  # type: ignore[misc,assignment]
+
+    def __str__(self) -> str:
+        return self.get_full_name()
+
+    def get_full_name(self) -> str:
+        return self.name or self.email.split("@")[0]
+
+    def get_short_name(self) -> str:
+        return self.get_full_name().split(" ")[0]
+
+    @property
+    def initials(self) -> str:
+        parts = self.get_full_name().replace(".", " ").split()
+        return (parts[0][0] + (parts[-1][0] if len(parts) > 1 else "")).upper() if parts else "?"
+
+
+class Team(models.Model):
+    """People who share a gallery and a balance."""
+
+    name = models.CharField(max_length=80, unique=True)
+    created_at = models.DateTimeField(default=timezone.now)
+    members = models.ManyToManyField(User, through="Membership", related_name="teams")
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Membership(models.Model):
+    """One person's place in one team."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer", "Viewer"
+        MEMBER = "member", "Member"
+        MANAGER = "manager", "Manager"
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role, default=Role.MEMBER)
+    joined_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "user"], name="one_membership_per_team")]
+
+    def __str__(self) -> str:
+        return f"{self.user} in {self.team}"
+
+
+class SetupCode(models.Model):
+    """The one-time code that makes the first admin. Only its hash is kept; it is shown once, on the console."""
+
+    ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"  # nothing that is read two ways
+    LENGTH = 12
+
+    digest = models.CharField(max_length=64)
+    made_at = models.DateTimeField(default=timezone.now)
+    used_at = models.DateTimeField(null=True)
+    tries = models.PositiveSmallIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return f"set-up code of {self.made_at:%Y-%m-%d %H:%M}"
+
+    @classmethod
+    def issue(cls) -> str:
+        """Makes a new code, ends the older ones, and returns the code for the console."""
+        code = "".join(secrets.choice(cls.ALPHABET) for _ in range(cls.LENGTH))
+        cls.objects.filter(used_at=None).delete()
+        cls.objects.create(digest=cls.digest_of(code))
+        return "-".join(code[i : i + 4] for i in range(0, cls.LENGTH, 4))
+
+    @classmethod
+    def digest_of(cls, typed: str) -> str:
+        plain = "".join(c for c in typed.upper() if c.isalnum())
+        return hashlib.sha256(b"dailies set-up code" + plain.encode()).hexdigest()

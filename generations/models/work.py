@@ -1,0 +1,264 @@
+"""From a prompt to a clip: what people asked for, what was sent, what came back."""
+
+import uuid
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+from django.urls import reverse
+from django.utils import timezone
+
+from generations.models.accounts import ApiAccount, ApiCall, ApiKey
+from generations.models.people import Team
+
+
+class Prompt(models.Model):
+    """A saved text to start from."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="prompts")
+    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="prompts")
+    title = models.CharField(max_length=120)
+    text = models.TextField(max_length=5000)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Media(models.Model):
+    """An uploaded image or source video: kept here, lent to upstream by URL."""
+
+    class Kind(models.TextChoices):
+        IMAGE = "image"
+        VIDEO = "video"
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="media")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="media")
+    key = models.UUIDField(default=uuid.uuid4, unique=True)
+    kind = models.CharField(max_length=5, choices=Kind)
+    name = models.CharField(max_length=200)
+    file = models.FileField(upload_to="uploads/%Y/%m/")
+    poster = models.FileField(upload_to="uploads/%Y/%m/", blank=True)
+    content_type = models.CharField(max_length=40)
+    size = models.PositiveBigIntegerField()
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Loan(models.Model):
+    """Where an account's storage holds a copy of our media: uploaded once for each account."""
+
+    media = models.ForeignKey(Media, on_delete=models.CASCADE, related_name="loans")
+    account = models.ForeignKey(ApiAccount, on_delete=models.PROTECT)
+    url = models.URLField(max_length=2048)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["media", "account"], name="one_loan_per_account")]
+
+    def __str__(self) -> str:
+        return self.url
+
+
+class Quote(models.Model):
+    """A price that upstream named for one set of billing parameters."""
+
+    account = models.ForeignKey(ApiAccount, on_delete=models.PROTECT, related_name="quotes")
+    call = models.ForeignKey(ApiCall, on_delete=models.PROTECT, null=True, related_name="quotes")
+    digest = models.CharField(max_length=64, help_text="Of the billing parameters.")
+    billing = models.JSONField()
+    credits = models.PositiveIntegerField()
+    balance = models.BigIntegerField(null=True)
+    sufficient = models.BooleanField(default=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        indexes = [models.Index(fields=["account", "digest", "-at"])]
+
+    def __str__(self) -> str:
+        return f"{self.credits} credits"
+
+
+class Status(models.TextChoices):
+    """The states of a generation, with the words people read. NEXT says which moves exist."""
+
+    AWAITING_APPROVAL = "AWAITING_APPROVAL", "Needs approval"
+    QUEUED = "QUEUED", "Waiting"
+    SUBMITTING = "SUBMITTING", "Sending"
+    PROCESSING = "PROCESSING", "Rendering"
+    STALLED = "STALLED", "Taking long"
+    COMPLETED = "COMPLETED", "Ready"
+    FAILED = "FAILED", "Failed"
+    REJECTED = "REJECTED", "Refused"
+    UNCONFIRMED = "UNCONFIRMED", "Outcome unknown"
+    CANCELLED = "CANCELLED", "Cancelled"
+
+
+#   confirm -> [AWAITING_APPROVAL ->] QUEUED -> SUBMITTING -> PROCESSING -> COMPLETED | FAILED | STALLED (looked at)
+#   QUEUED <- SUBMITTING when it was certainly not accepted; SUBMITTING -> UNCONFIRMED when nobody can tell.
+NEXT: dict[str, set[str]] = {
+    Status.AWAITING_APPROVAL: {Status.QUEUED, Status.CANCELLED},
+    Status.QUEUED: {Status.SUBMITTING, Status.CANCELLED},
+    Status.SUBMITTING: {Status.QUEUED, Status.PROCESSING, Status.REJECTED, Status.UNCONFIRMED},
+    Status.PROCESSING: {Status.COMPLETED, Status.FAILED, Status.STALLED},
+    Status.STALLED: {Status.COMPLETED, Status.FAILED},
+    Status.UNCONFIRMED: {Status.PROCESSING, Status.REJECTED},  # its own answer, when that comes late after all
+    Status.COMPLETED: set(),
+    Status.FAILED: set(),
+    Status.REJECTED: set(),
+    Status.CANCELLED: set(),
+}
+UNFINISHED = (Status.AWAITING_APPROVAL, Status.QUEUED, Status.SUBMITTING, Status.PROCESSING, Status.STALLED)
+RENDERING = (Status.SUBMITTING, Status.PROCESSING, Status.STALLED)
+
+
+class NotAllowed(Exception):
+    """A move that NEXT does not have."""
+
+
+class Generation(models.Model):
+    """One clip that a person confirmed, from the confirmation to the end."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="generations")
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generations")
+    nonce = models.UUIDField(unique=True, help_text="Of the confirmation: the same one twice is one generation.")
+    status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
+    mode = models.CharField(max_length=40)
+    generation_type = models.CharField(max_length=30)
+    params = models.JSONField()
+    prompt = models.TextField(max_length=5000)
+    from_prompt = models.ForeignKey(Prompt, on_delete=models.SET_NULL, null=True, related_name="generations")
+    quote = models.ForeignKey(Quote, on_delete=models.PROTECT, related_name="generations")
+    price = models.PositiveIntegerField(help_text="Credits, as confirmed.")
+    charged = models.PositiveIntegerField(null=True, help_text="Credits, as upstream charged them.")
+
+    account = models.ForeignKey(ApiAccount, on_delete=models.PROTECT, null=True, related_name="generations")
+    upstream_id = models.CharField(max_length=200, null=True, unique=True)
+    video_url = models.TextField(blank=True)
+    upstream_words = models.TextField(blank=True, help_text="What upstream said, in its own words.")
+    wait_why = models.CharField(max_length=20, blank=True)
+    not_before = models.DateTimeField(null=True)
+    next_look_at = models.DateTimeField(null=True)
+    looks = models.PositiveIntegerField(default=0)
+    looks_unanswered = models.PositiveIntegerField(default=0, help_text="In a row.")
+
+    created_at = models.DateTimeField(default=timezone.now)
+    queued_at = models.DateTimeField(default=timezone.now)
+    sent_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+    took = models.FloatField(null=True, help_text="Seconds that rendering took.")
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["team", "-id"]),
+            models.Index(fields=["status", "next_look_at"]),
+            models.Index(fields=["owner", "-id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"generation {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("generation", args=[self.pk])
+
+    def move(self, to: str, **fields: Any) -> bool:
+        """One guarded UPDATE from the status this object was read with. False: somebody else was first."""
+        if to not in NEXT[self.status]:
+            raise NotAllowed(f"{self.status} does not lead to {to}")
+        moved = Generation.objects.filter(pk=self.pk, status=self.status).update(status=to, **fields)
+        if moved:
+            self.status = to
+            for name, value in fields.items():
+                setattr(self, name, value)
+        return bool(moved)
+
+
+class GenerationMedia(models.Model):
+    """A start frame, an end frame, a reference or a source video of one generation: ours, or a URL."""
+
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="media")
+    slot = models.CharField(max_length=20)
+    position = models.PositiveSmallIntegerField(default=0)
+    media = models.ForeignKey(Media, on_delete=models.PROTECT, null=True, related_name="uses")
+    url = models.CharField(max_length=2048, blank=True)
+
+    class Meta:
+        ordering = ["generation", "slot", "position"]
+        constraints = [models.UniqueConstraint(fields=["generation", "slot", "position"], name="one_medium_per_place")]
+
+    def __str__(self) -> str:
+        return self.url or str(self.media)
+
+    @property
+    def in_words(self) -> str:
+        names = {"image": "Start frame", "end_image": "End frame", "video": "Source video"}
+        return names.get(self.slot, f"Reference {self.position + 1}")
+
+
+class Submission(models.Model):
+    """One attempt to send a generation upstream. Written before the socket opens, closed by what came back."""
+
+    class Outcome(models.TextChoices):
+        OPEN = "", "no answer yet"
+        ACCEPTED = "accepted"
+        REFUSED = "refused"
+        RETURNED = "returned", "certainly not accepted; waits for another attempt"
+        UNCLEAR = "unclear"
+
+    generation = models.ForeignKey(Generation, on_delete=models.PROTECT, related_name="submissions")
+    attempt = models.PositiveIntegerField()
+    account = models.ForeignKey(ApiAccount, on_delete=models.PROTECT, related_name="submissions")
+    key = models.ForeignKey(ApiKey, on_delete=models.PROTECT, related_name="submissions")
+    call = models.OneToOneField(ApiCall, on_delete=models.PROTECT, null=True, related_name="submission")
+    worker = models.CharField(max_length=120)
+    at = models.DateTimeField(default=timezone.now)
+    deadline = models.DateTimeField()
+    answered_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=10, choices=Outcome, default=Outcome.OPEN, blank=True)
+    words = models.TextField(blank=True, help_text="What happened, for people.")
+    upstream_words = models.TextField(blank=True)
+    answer = models.JSONField(null=True)
+    balance_before = models.BigIntegerField(null=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["generation", "attempt"], name="one_row_per_attempt")]
+
+    def __str__(self) -> str:
+        return f"attempt {self.attempt} of {self.generation}"
+
+
+class Clip(models.Model):
+    """The stored video of a completed generation: a machine of its own, so that a full disk unfinishes nothing."""
+
+    class State(models.TextChoices):
+        PENDING = "PENDING", "Being fetched"
+        STORED = "STORED", "Kept here"
+        GONE = "GONE", "Lost upstream"
+
+    generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="clip")
+    state = models.CharField(max_length=10, choices=State, default=State.PENDING)
+    source_url = models.TextField()
+    fetch_at = models.DateTimeField(null=True, default=timezone.now)
+    tries = models.PositiveIntegerField(default=0)
+    trouble = models.CharField(max_length=300, blank=True)
+    file = models.FileField(upload_to="clips/%Y/%m/", blank=True)
+    poster = models.FileField(upload_to="clips/%Y/%m/", blank=True)
+    preview = models.FileField(upload_to="clips/%Y/%m/", blank=True)
+    size = models.PositiveBigIntegerField(null=True)
+    sha256 = models.CharField(max_length=64, blank=True)
+    width = models.PositiveIntegerField(null=True)
+    height = models.PositiveIntegerField(null=True)
+    seconds = models.FloatField(null=True)
+    fps = models.FloatField(null=True)
+    sound = models.BooleanField(default=False)
+    stored_at = models.DateTimeField(null=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["state", "fetch_at"])]
+
+    def __str__(self) -> str:
+        return f"clip of {self.generation}"

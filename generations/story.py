@@ -1,0 +1,263 @@
+"""What happened to a generation and where it stands now, read from its rows and put into words. Changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from django.conf import settings
+from django.utils import timezone
+
+from generations import catalogue, dispatch, pacing
+from generations.models import UNFINISHED, Clip, Generation, LedgerEntry, Status, Submission
+from generations.words import bytes_words, credits, duration_words, ordinal_words, range_words
+
+Range = tuple[float, float]
+
+#: status -> shape of icons.svg, and the CSS class that colours it
+SHAPES = {
+    Status.AWAITING_APPROVAL: ("s-ask", "ask"),
+    Status.QUEUED: ("s-wait", "wait"),
+    Status.SUBMITTING: ("s-run", "run"),
+    Status.PROCESSING: ("s-run", "run"),
+    Status.STALLED: ("s-run", "ask"),
+    Status.COMPLETED: ("s-done", "done"),
+    Status.FAILED: ("s-bad", "bad"),
+    Status.REJECTED: ("s-bad", "bad"),
+    Status.UNCONFIRMED: ("s-unknown", "unknown"),
+    Status.CANCELLED: ("s-off", "off"),
+}
+OVER_TIME = 95  # percent: the bar stops here when it takes longer than usual
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a generation stands now. Times in seconds."""
+
+    status: str
+    word: str
+    shape: str
+    tone: str
+    elapsed: float | None = None
+    percent: int | None = None
+    notes: Sequence[str] = ()
+
+
+def usual(mode: str, demo: bool, seen: Sequence[float] | None = None) -> list[float]:
+    """How long this model usually takes, sorted. The simulator is faster than what upstream says of itself."""
+    seen = dispatch.seen_durations(mode, demo) if seen is None else seen
+    if len(seen) >= pacing.ENOUGH or not demo:
+        return pacing.expected(seen)
+    return sorted([*seen, *(took / settings.DEMO_SPEED for took in pacing.PRIOR)])
+
+
+@dataclass
+class Desk:
+    """What several generations on one page have in common, asked for once."""
+
+    now: datetime = field(default_factory=timezone.now)
+    _usual: dict[tuple[str, bool], list[float]] = field(default_factory=dict)
+    _line: dict[bool, list[int]] = field(default_factory=dict)
+    _lanes: dict[bool, str] = field(default_factory=dict)
+
+    def usual(self, generation: Generation) -> list[float]:
+        key = (generation.mode, generation.quote.account.demo)
+        if key not in self._usual:
+            self._usual[key] = usual(*key)
+        return self._usual[key]
+
+    def position(self, generation: Generation) -> int | None:
+        """1 for the next to be sent; None for one that cannot be sent yet."""
+        demo = generation.quote.account.demo
+        if demo not in self._line:
+            self._line[demo] = dispatch.line(demo, self.now)
+        line = self._line[demo]
+        return line.index(generation.pk) + 1 if generation.pk in line else None
+
+    def lane(self, demo: bool) -> str:
+        if demo not in self._lanes:
+            words = [dispatch.lane(account, self.now) for account in dispatch.accounts(demo)]
+            self._lanes[demo] = "" if "" in words or "turn" in words else (words[0] if words else "key")
+        return self._lanes[demo]
+
+    def why(self, generation: Generation) -> str:
+        """A word of dispatch.WAITING: why it is not being sent now."""
+        if generation.not_before and generation.not_before > self.now and generation.wait_why:
+            return generation.wait_why
+        return self.lane(generation.quote.account.demo)
+
+    def place(self, generation: Generation) -> Place:
+        status = Status(generation.status)
+        shape, tone = SHAPES[status]
+        if status == Status.QUEUED:
+            return self._waiting(generation, shape, tone)
+        if status in (Status.SUBMITTING, Status.PROCESSING, Status.STALLED):
+            return self._rendering(generation, status, shape, tone)
+        return Place(status, status.label, shape, tone, notes=_notes(generation))
+
+    def _waiting(self, generation: Generation, shape: str, tone: str) -> Place:
+        why = self.why(generation)
+        notes = []
+        position = self.position(generation)
+        if position:
+            notes.append(ordinal_words(position))
+        if why and why != "turn":
+            notes.append(dispatch.WAITING[why])
+        if why == "credits":
+            shape, tone = SHAPES[Status.AWAITING_APPROVAL]
+            return Place(generation.status, "Out of credits", shape, tone, notes=notes or ["waits for a top-up"])
+        return Place(generation.status, Status.QUEUED.label, shape, tone, notes=notes)
+
+    def _rendering(self, generation: Generation, status: Status, shape: str, tone: str) -> Place:
+        elapsed = (self.now - (generation.sent_at or generation.created_at)).total_seconds()
+        sample = self.usual(generation)
+        left = [took - elapsed for took in sample if took > elapsed]
+        if not left:
+            return Place(status, "Taking long", shape, "ask", elapsed, OVER_TIME, ["longer than usual"])
+        between = (pacing.quantile(left, 0.25), pacing.quantile(left, 0.9))
+        percent = min(int(100 * elapsed / pacing.quantile(sample, 0.75)), OVER_TIME)
+        return Place(status, status.label, shape, tone, elapsed, percent, [f"ready in {range_words(between)}"])
+
+
+def _notes(generation: Generation) -> list[str]:
+    if generation.status == Status.UNCONFIRMED:
+        return [f"{credits(generation.price)} held", "until it is checked"]
+    if generation.status in (Status.FAILED, Status.REJECTED) and not generation.charged:
+        return ["Nothing charged,", f"{credits(generation.price)} given back"]
+    if generation.status == Status.CANCELLED:
+        return ["Nothing charged"]
+    return [f"{credits(generation.charged)} charged"] if generation.charged is not None else []
+
+
+# -- the timeline -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Step:
+    """One pin of the timeline: `kind` is its shape ("" hollow, "full", "bad", "ask")."""
+
+    at: datetime
+    what: str
+    more: str = ""
+    kind: str = ""
+
+
+def steps(generation: Generation) -> list[Step]:
+    """Everything that happened to a generation, in order, from the rows that were written when it happened."""
+    found = [Step(generation.quote.at, "Quoted", credits(generation.quote.credits))]
+    attempts = list(generation.submissions.order_by("attempt"))
+    for submission in attempts:
+        found += _attempt(submission, len(attempts))
+    if generation.finished_at and generation.status in (Status.COMPLETED, Status.FAILED):
+        done = generation.status == Status.COMPLETED
+        found.append(
+            Step(
+                generation.finished_at,
+                "Rendered" if done else "Failed",
+                f"after {duration_words(generation.took)}" if done else _quoted(generation.upstream_words),
+                "" if done else "bad",
+            )
+        )
+    for entry in generation.entries.select_related("user").order_by("at", "pk"):
+        found.append(_money(entry, generation))
+    clip = getattr(generation, "clip", None)
+    if clip:
+        found += _kept(clip)
+    order = {step: place for place, step in enumerate(found)}
+    return sorted(found, key=lambda step: (step.at, order[step]))
+
+
+def _quoted(words: str) -> str:
+    return f"In Veevid’s words: “{words}”" if words else ""
+
+
+def _attempt(submission: Submission, attempts: int) -> list[Step]:
+    Outcome = Submission.Outcome
+    if submission.outcome == Outcome.RETURNED:
+        return [Step(submission.at, "Not accepted, waiting again", submission.words)]
+    sent = "Sent to Veevid, once" if attempts == 1 else "Sent to Veevid"
+    if submission.outcome == Outcome.ACCEPTED and submission.answered_at:
+        took = (submission.answered_at - submission.at).total_seconds()
+        return [Step(submission.at, sent, f"{submission.words}, in {duration_words(took)}")]
+    if submission.outcome == Outcome.REFUSED:
+        return [Step(submission.at, "Refused by Veevid", _quoted(submission.upstream_words) or submission.words, "bad")]
+    if submission.outcome == Outcome.UNCLEAR:
+        return [Step(submission.at, "Sent once, no clear answer", submission.words, "ask")]
+    return [Step(submission.at, "Being sent", "")]
+
+
+def _money(entry: LedgerEntry, generation: Generation) -> Step:
+    if entry.kind == LedgerEntry.Kind.HOLD:
+        return Step(entry.at, f"Confirmed by {entry.user.get_short_name()}", f"{credits(entry.held)} held")
+    if entry.kind == LedgerEntry.Kind.RELEASE:
+        return Step(entry.at, f"{credits(-entry.held)} given back", entry.why[:1].upper() + entry.why[1:], "full")
+    difference = entry.spent - generation.price
+    settled = "The hold is settled, as quoted"
+    if difference:
+        settled = f"{credits(abs(difference))} {'more' if difference > 0 else 'less'} than quoted"
+    return Step(entry.at, f"Charged {credits(entry.spent)}", settled, "full")
+
+
+def _kept(clip: Clip) -> list[Step]:
+    if clip.state == Clip.State.STORED and clip.stored_at:
+        return [Step(clip.stored_at, "Kept", f"{bytes_words(clip.size)}, checked and stored", "full")]
+    if clip.state == Clip.State.GONE:
+        return [Step(clip.generation.finished_at or timezone.now(), "Lost upstream", clip.trouble, "bad")]
+    return [Step(timezone.now(), "Being fetched", clip.trouble)]
+
+
+# -- trouble: three answers -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What happened, whether it was charged, what now: a headline and a sentence each."""
+
+    title: str
+    happened: tuple[str, str]
+    charged: tuple[str, str]
+    now: tuple[str, str]
+
+
+def answers(generation: Generation) -> Answers | None:
+    """For a generation that brought no clip; None for one that did or still may."""
+    status = generation.status
+    if status in UNFINISHED or status == Status.COMPLETED:
+        return None
+    last = generation.submissions.order_by("-attempt").first()
+    said = _quoted(generation.upstream_words or (last.upstream_words if last else ""))
+    back = f"The {credits(generation.price)} held for it were given back."
+    nothing = ("No. 0 credits.", back)
+    again = ("It can be tried again", "Same prompt, same settings. You see the price again first.")
+    if status == Status.FAILED:
+        charged = nothing
+        if generation.charged:
+            charged = (f"Yes. {credits(generation.charged)}.", "Veevid reports this charge although the clip failed.")
+        happened = (f"Veevid gave up after {duration_words(generation.took)}", said or "It did not say why.")
+        return Answers("This clip failed", happened, charged, again)
+    if status == Status.REJECTED:
+        happened = ("Veevid refused it", said or (last.words if last else ""))
+        return Answers("Veevid refused this clip", happened, nothing, ("Change it, then try again", again[1]))
+    if status == Status.CANCELLED:
+        release = generation.entries.filter(kind=LedgerEntry.Kind.RELEASE).first()
+        why = release.why if release else "cancelled"
+        happened = ("It was never sent", why[:1].upper() + why[1:] + ".")
+        return Answers("Cancelled", happened, nothing, again)
+    happened = ("Sent once, no clear answer", f"{last.words if last else ''} {said}".strip())
+    return Answers(
+        "Outcome unknown",
+        happened,
+        (
+            "Possibly",
+            f"Veevid may have charged {credits(generation.price)}. They stay held until a person has checked.",
+        ),
+        ("A person decides", "Nothing is sent again by itself, so nothing is paid twice."),
+    )
+
+
+def facts(generation: Generation) -> list[tuple[str, str]]:
+    """Price and parameters for the clip's page, as label and value."""
+    found = [("Price quoted", credits(generation.price))]
+    if generation.charged is not None:
+        found.append(("Charged", credits(generation.charged)))
+    found += list(catalogue.facts(generation.mode, generation.generation_type, generation.params))
+    return found

@@ -1,0 +1,39 @@
+"""The bells: each finds its row in the database and does one step, or finds nothing to do."""
+
+import os
+import socket
+
+from celery import shared_task
+
+from generations import archive, dispatch, lifecycle
+
+SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
+
+
+@shared_task
+def tick() -> None:
+    """Announces everything that is due."""
+    due = dispatch.due()
+    for pk in due.lost:
+        lifecycle.lose(pk)
+    for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch)):
+        for pk in pks:
+            task.apply_async((pk,), **SOON)
+
+
+@shared_task
+def submit(pk: int) -> None:
+    lifecycle.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
+    tick.apply_async(**SOON)
+
+
+@shared_task
+def look(pk: int) -> None:
+    clip = lifecycle.look(pk)
+    if clip:
+        fetch.apply_async((clip.pk,), **SOON)
+
+
+@shared_task
+def fetch(pk: int) -> None:
+    archive.fetch(pk)

@@ -1,0 +1,36 @@
+"""Filters that put figures and times into words. Built in (settings.TEMPLATES): no `{% load %}` needed."""
+
+from datetime import datetime
+
+from django import template
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from generations import catalogue, words
+
+register = template.Library()
+
+for _filter in (words.credits, words.bytes_words, words.clock, words.duration_words, words.range_words):
+    register.filter(_filter.__name__, _filter)
+
+
+@register.filter
+def ago(at: datetime | None) -> SafeString | str:
+    """A relative time with the exact one on hover; static/app.js keeps it fresh."""
+    if at is None:
+        return "never"
+    exact = f"{timezone.localtime(at):%-d %B %Y, %H:%M:%S}"
+    return format_html('<time datetime="{}" title="{}" data-rel>{}</time>', at.isoformat(), exact, words.relative(at))
+
+
+@register.filter
+def model_name(mode: str) -> str:
+    """The name of a model, also of one that left the catalogue."""
+    model = catalogue.MODELS.get(mode)
+    return model.name if model else mode
+
+
+@register.filter
+def type_name(generation_type: str) -> str:
+    return catalogue.TYPES.get(generation_type, generation_type)

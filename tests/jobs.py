@@ -1,0 +1,94 @@
+"""The main job as real processes do it: code that runs inside an instance, and what is asked of it afterwards.
+
+The code strings run in `manage.py shell` of the instance under test; each prints one line of JSON.
+"""
+
+from typing import Any
+
+from tests.stack import Dailies
+
+PEOPLE = """
+from generations import access
+from generations.models import Membership, Team, User
+from tests.makers import make_person
+import json
+print(json.dumps([make_person(f"{name}@example.com").pk for name in ("mara", "luc", "aiko")]))
+"""
+
+CONFIRM = """
+import io, json
+from django.core.files.base import ContentFile
+from PIL import Image
+from generations import catalogue, lifecycle
+from generations.models import Generation, Media, User
+
+def picture(user):
+    data = io.BytesIO()
+    Image.new("RGB", (160, 90), "teal").save(data, "PNG")
+    media = Media(team=user.teams.get(), owner=user, kind="image", name="start.png", content_type="image/png",
+                  size=len(data.getvalue()), width=160, height=90)
+    media.file.save("start.png", ContentFile(data.getvalue()))
+    return f"media:{{media.key}}"
+
+def media_for(mode, kind, user):
+    found = {{}}
+    for slot in catalogue.media_slots(mode, kind):
+        if slot.minimum:
+            found[slot.name] = [picture(user) if slot.kind == "image" else "https://example.com/source.mp4"]
+    return found
+
+people = list(User.objects.order_by("pk"))
+made = []
+for number, (mode, kind, prompt) in enumerate({wanted!r}):
+    user = people[number % len(people)]
+    params = catalogue.clean(mode, kind, {{}})
+    order = lifecycle.Order(mode, kind, params, prompt, media_for(mode, kind, user))
+    price = lifecycle.quote(order.billing)
+    made.append(lifecycle.confirm(user, lifecycle.seal(user, user.teams.get(), order, price)).pk)
+print(json.dumps(made))
+"""
+
+STATE = """
+import json
+from collections import Counter
+from generations import ledger
+from generations.models import Clip, Generation, Submission, ApiCall
+totals = ledger.totals(demo=False)
+print(json.dumps({
+    "statuses": Counter(Generation.objects.values_list("status", flat=True)),
+    "clips": Counter(Clip.objects.values_list("state", flat=True)),
+    "trouble": list(Clip.objects.exclude(trouble="").values_list("trouble", flat=True)),
+    "words": list(Generation.objects.exclude(upstream_words="").values_list("upstream_words", flat=True)),
+    "held": totals.held, "spent": totals.spent,
+    "submissions": Submission.objects.count(), "requests": ApiCall.objects.count(),
+    "workers": len(set(Submission.objects.values_list("worker", flat=True))),
+}))
+"""
+
+
+def add_people(dailies: Dailies) -> None:
+    dailies.python(PEOPLE)
+
+
+def confirm_all(dailies: Dailies, wanted: list[tuple[str, str, str]]) -> list[int]:
+    """Confirms one generation for each (mode, type, prompt), by the people in turn."""
+    return dailies.python(CONFIRM.format(wanted=wanted))
+
+
+def state(dailies: Dailies) -> dict[str, Any]:
+    return dailies.python(STATE)
+
+
+def all_stored(dailies: Dailies, count: int) -> bool:
+    return state(dailies)["clips"].get("STORED", 0) == count
+
+
+def many_keys(dailies: Dailies) -> None:
+    """Four more keys, so that 30 requests a minute for each key are not what a test waits for."""
+    for number in range(4):
+        key = f"vv_sk_more_key_number_{number}"
+        dailies.simulator.control("key", {"key": key, "account": "demo"})
+        dailies.python(
+            "import json; from generations import accounts; from generations.models import ApiAccount;"
+            f"accounts.add_key(ApiAccount.objects.get(), {key!r}); print(json.dumps(1))"
+        )
