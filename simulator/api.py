@@ -12,10 +12,11 @@ from werkzeug.routing import Map, Rule
 from werkzeug.wrappers import Request, Response
 
 from simulator import contract, faults, jobs, limits, media, prices, store
-from simulator.contract import Invalid, Order
+from simulator.contract import Order
 from simulator.limits import Limits, TooMany
 from simulator.media import Files
 from simulator.renderer import Renderer, recipe
+from simulator.rows import Invalid
 from simulator.store import Store
 
 JSON_LIMIT = 1024 * 1024

@@ -133,6 +133,11 @@ def made(db: sqlite3.Connection, identifier: str, file_name: str, size: int, now
     )
 
 
+def doom(db: sqlite3.Connection, identifier: str, message: str) -> None:
+    """The clip cannot be made: the job fails when it is due."""
+    db.execute("UPDATE generations SET dooms = ? WHERE id = ? AND status = 'processing'", (message, identifier))
+
+
 def unmade(db: sqlite3.Connection) -> list[sqlite3.Row]:
     """Running jobs whose clip is still to be drawn, oldest first: what a restart has to take up again."""
     return db.execute(

@@ -12,7 +12,7 @@ from werkzeug.wrappers import Request, Response
 from werkzeug.wsgi import wrap_file
 
 from simulator import faults, store
-from simulator.contract import Invalid
+from simulator.rows import Invalid
 from simulator.store import Store
 
 MEGABYTE = 1024 * 1024

@@ -3,17 +3,22 @@
 import hashlib
 import json
 import os
+import sys
 import threading
 import time
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+import av
+from PIL import Image
+
 from simulator import clips, jobs, scenes
 from simulator.contract import Order
 from simulator.store import Store
 
 LENGTH_OF_VEO = 8
+UNREADABLE = "The image could not be read. Your credits were returned."
 SHAPES = {"auto": "16:9", "landscape": "16:9", "portrait": "9:16"}
 
 
@@ -71,11 +76,19 @@ class Renderer:
                 identifier, plan = self._queue.get(timeout=0.2)
             except Empty:
                 continue
-            path = self._file(plan)
-            if path is None:
-                return
-            with self.store.transaction() as db:
-                jobs.made(db, identifier, path.name, path.stat().st_size, time.time())
+            try:
+                path = self._file(plan)
+            except (OSError, ValueError, av.FFmpegError, Image.DecompressionBombError) as reason:
+                print(
+                    f"simulator: the clip of {identifier} could not be drawn: {reason!r}", file=sys.stderr, flush=True
+                )
+                with self.store.transaction() as db:
+                    jobs.doom(db, identifier, UNREADABLE if plan["image"] else jobs.DEFAULT_FAILURE)
+            else:
+                if path is None:
+                    return
+                with self.store.transaction() as db:
+                    jobs.made(db, identifier, path.name, path.stat().st_size, time.time())
             with self._made:
                 self._done.add(identifier)
                 self._made.notify_all()

@@ -7,12 +7,16 @@ from pathlib import Path
 
 from simulator.scenes.base import Scene
 from simulator.scenes.brush import Size
-from simulator.scenes.city import Bokeh, Neon, Trails
-from simulator.scenes.land import Dunes, Forest, Mountains
-from simulator.scenes.night import Aurora, Cabin, Planet
+from simulator.scenes.city import Neon
+from simulator.scenes.deep import Jellyfish
+from simulator.scenes.forest import Forest
+from simulator.scenes.land import Dunes, Mountains
+from simulator.scenes.lights import Bokeh, Trails
+from simulator.scenes.night import Aurora, Cabin
 from simulator.scenes.photo import Photo
+from simulator.scenes.planet import Planet
+from simulator.scenes.sea import Sea
 from simulator.scenes.sky import Clouds
-from simulator.scenes.water import Jellyfish, Sea
 
 SCENES: dict[str, type[Scene]] = {
     "dunes": Dunes,

@@ -10,7 +10,8 @@ from simulator.scenes.brush import Size, vignette
 class Scene:
     """Painted once in the constructor, then asked for its picture at each moment."""
 
-    corners = 0.4
+    corners = 0.4  # how dark they are
+    every = 2  # one frame in so many is drawn, those between are blends of their neighbours
 
     def __init__(self, size: Size, seconds: float, rng: random.Random) -> None:
         self.size, self.seconds, self.rng = size, seconds, rng

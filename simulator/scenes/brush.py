@@ -5,9 +5,11 @@ mask is five times cheaper than moving a picture.
 """
 
 import colorsys
+import itertools
 import math
 import random
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
@@ -51,11 +53,13 @@ def gradient(size: Size, stops: Sequence[tuple[float, Colour]], rng: random.Rand
     if rng is None:
         return picture
     grain = Image.frombytes("L", size, rng.randbytes(width * height)).point(lambda value: value // 52)
-    return ImageChops.subtract(ImageChops.add(picture, Image.merge("RGB", [grain] * 3)), Image.new("RGB", size, (2,) * 3))
+    return ImageChops.subtract(
+        ImageChops.add(picture, Image.merge("RGB", [grain] * 3)), Image.new("RGB", size, (2,) * 3)
+    )
 
 
 def _at(stops: Sequence[tuple[float, Colour]], position: float) -> Colour:
-    for (begin, first), (end, second) in zip(stops, stops[1:], strict=False):
+    for (begin, first), (end, second) in itertools.pairwise(stops):
         if position <= end:
             return mix(first, second, smooth((position - begin) / max(1e-6, end - begin)))
     return stops[-1][1]
@@ -92,7 +96,7 @@ def levels(mask: Image.Image, low: float, high: float, strength: float = 1.0) ->
 
 
 def faded(mask: Image.Image, strength: float) -> Image.Image:
-    return mask.point(lambda value: round(value * strength))
+    return mask.point(_table(255, round(strength, 2)))
 
 
 def hills(width: int, rng: random.Random, waves: float, rough: float = 0.5, octaves: int = 5) -> list[float]:
@@ -114,7 +118,7 @@ def ridges(width: int, rng: random.Random, peaks: int, jag: float = 0.55) -> lis
     while len(points) < width:
         points = [
             value
-            for left, right in zip(points, points[1:], strict=False)
+            for left, right in itertools.pairwise(points)
             for value in (left, (left + right) / 2 + rng.uniform(-spread, spread) * 0.5)
         ] + [points[-1]]
         spread *= jag
@@ -140,6 +144,11 @@ def shapes(size: Size, draw: Callable[[ImageDraw.ImageDraw, int], None]) -> Imag
     return mask.resize(size, Image.Resampling.BOX)
 
 
+def polygon(pen: ImageDraw.ImageDraw, scale: int, outline: Sequence[tuple[float, float]]) -> None:
+    """A filled outline, for `shapes`."""
+    pen.polygon([(x * scale, y * scale) for x, y in outline], fill=255)
+
+
 def window(mask: Image.Image, width: int, left: float, top: int = 0, height: int | None = None) -> Image.Image:
     """A part of a wide picture from a fractional position: how layers slide without jumping."""
     height = mask.height - top if height is None else height
@@ -150,9 +159,7 @@ def window(mask: Image.Image, width: int, left: float, top: int = 0, height: int
 
 def glow(radius: int, power: float = 2.0) -> Image.Image:
     """A round light: full in the middle, gone at the radius."""
-    falloff = Image.radial_gradient("L").point(
-        lambda value: round(255 * max(0.0, 1 - value / 181.0 * 1.414) ** power)
-    )
+    falloff = Image.radial_gradient("L").point(lambda value: round(255 * max(0.0, 1 - value / 181.0 * 1.414) ** power))
     return falloff.resize((2 * radius, 2 * radius), Image.Resampling.BICUBIC)
 
 
@@ -167,9 +174,14 @@ def disc(radius: float, soft: float = 0.6) -> Image.Image:
     return mask.filter(ImageFilter.GaussianBlur(soft)) if soft else mask
 
 
+@lru_cache(maxsize=4096)
+def _table(part: int, strength: float) -> list[int]:
+    return [round(value * part * strength / 255) for value in range(256)]
+
+
 def tinted(mask: Image.Image, tone: Colour, strength: float = 1.0) -> Image.Image:
     """A mask as coloured light, to be added."""
-    return Image.merge("RGB", [mask.point(lambda value, part=part: round(value * part * strength / 255)) for part in tone])
+    return Image.merge("RGB", [mask.point(_table(part, strength)) for part in tone])
 
 
 def shine(frame: Image.Image, light: Image.Image, centre: tuple[float, float]) -> None:

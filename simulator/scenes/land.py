@@ -1,4 +1,4 @@
-"""Dunes at golden hour, mountains in mist, a forest with light between the trunks."""
+"""Dunes at golden hour, mountains in mist."""
 
 import math
 
@@ -21,11 +21,6 @@ MOUNTAINS = (
     (("c65d3a", "f0a35a", "ffe0a0"), "ffd9a0", "3a1420"),
     (("5b8f9c", "b9d2cb", "f3ecd2"), "e6eee0", "12303a"),
 )
-FORESTS = (
-    ("f4f6c8", "c3d488", "2d3d17"),
-    ("fff0c4", "d9b46a", "33200f"),
-    ("dff0f4", "94b8bc", "12292e"),
-)
 
 
 class Dunes(Scene):
@@ -40,7 +35,9 @@ class Dunes(Scene):
         brush.shine(self.sky, brush.tinted(brush.glow(round(self.unit * 0.9), 2.6), colour(sun), 0.30), (x, y))
         brush.shine(self.sky, brush.tinted(brush.glow(round(self.unit * 0.22), 1.6), colour(sun), 0.34), (x, y))
         ball = brush.disc(self.unit * 0.042, 1.0)
-        self.sky.paste(mix(colour(sun), (255, 255, 255), 0.6), (round(x - ball.width / 2), round(y - ball.height / 2)), ball)
+        self.sky.paste(
+            mix(colour(sun), (255, 255, 255), 0.6), (round(x - ball.width / 2), round(y - ball.height / 2)), ball
+        )
         self.layers = [self._layer(number, tones[3], colour(lit), colour(shade)) for number in range(5)]
         self.dust = [(rng.random(), rng.random(), rng.uniform(0.4, 1.0), rng.uniform(0, 6)) for _ in range(46)]
         self.dust_tone = mix(colour(sun), colour(lit), 0.25)
@@ -52,8 +49,10 @@ class Dunes(Scene):
         width = w + round(self.travel(0.03 + 0.26 * depth**1.5)) + 2
         middle = self.horizon + (h - self.horizon) * (0.0, 0.08, 0.22, 0.46, 0.8)[number]
         swing = self.unit * (0.018, 0.045, 0.08, 0.11, 0.12)[number]
-        tops = [middle - swing * (abs(v) ** 0.8 * (1 if v > 0 else -1)) for v in brush.hills(
-            width, rng, width / (self.unit * (0.9, 1.0, 1.5, 2.0, 2.4)[number]), 0.38, 3)]
+        tops = [
+            middle - swing * (abs(v) ** 0.8 * (1 if v > 0 else -1))
+            for v in brush.hills(width, rng, width / (self.unit * (0.9, 1.0, 1.5, 2.0, 2.4)[number]), 0.38, 3)
+        ]
         top = max(0, int(min(tops)) - 2)
         size = (width, h - top)
         mask = brush.silhouette(size, [value - top for value in tops])
@@ -68,13 +67,13 @@ class Dunes(Scene):
         dark_sand = brush.gradient((w, h - top), [(0, dim), (1, mix(dim, low, 0.3))], rng)
         return light, dark_sand, mask, dark
 
-    def _shaded_sides(
-        self, pen: ImageDraw.ImageDraw, scale: int, tops: list[float], top: int, swing: float
-    ) -> None:
+    def _shaded_sides(self, pen: ImageDraw.ImageDraw, scale: int, tops: list[float], top: int, swing: float) -> None:
         """From every crest a shadow runs down the far side and ends in a curved tongue."""
         gap = 6
         crests = [
-            x for x in range(gap, len(tops) - gap) if tops[x] == min(tops[x - gap : x + gap + 1]) and tops[x] < tops[x - gap]
+            x
+            for x in range(gap, len(tops) - gap)
+            if tops[x] == min(tops[x - gap : x + gap + 1]) and tops[x] < tops[x - gap]
         ]
         for crest in crests:
             valley = crest
@@ -105,7 +104,9 @@ class Dunes(Scene):
             top = self.height - mask.height
             moved = brush.window(mask, self.width, left)
             frame.paste(light, (0, top), moved)
-            frame.paste(shade, (0, top), Image.composite(brush.window(dark, self.width, left), moved.point(lambda _: 0), moved))
+            frame.paste(
+                shade, (0, top), Image.composite(brush.window(dark, self.width, left), moved.point(lambda _: 0), moved)
+            )
         pen = ImageDraw.Draw(frame, "RGBA")
         for x, y, size, phase in self.dust:
             across = ((x + moment * 0.035 * size) % 1.1 - 0.05) * self.width
@@ -125,9 +126,15 @@ class Mountains(Scene):
         tones = [colour(tone) for tone in sky]
         self.sky = brush.gradient(self.size, [(0, tones[0]), (0.22, tones[1]), (0.43, tones[2]), (1, tones[2])], rng)
         sun = (w * rng.uniform(0.25, 0.75), h * rng.uniform(0.2, 0.28))
-        brush.shine(self.sky, brush.tinted(brush.glow(round(self.unit * 0.8), 2.4), mix(tones[2], (255, 255, 255), 0.4), 0.45), sun)
+        brush.shine(
+            self.sky,
+            brush.tinted(brush.glow(round(self.unit * 0.8), 2.4), mix(tones[2], (255, 255, 255), 0.4), 0.45),
+            sun,
+        )
         ball = brush.disc(self.unit * 0.05, 1.2)
-        self.sky.paste(mix(tones[2], (255, 252, 240), 0.8), (round(sun[0] - ball.width / 2), round(sun[1] - ball.height / 2)), ball)
+        self.sky.paste(
+            mix(tones[2], (255, 252, 240), 0.8), (round(sun[0] - ball.width / 2), round(sun[1] - ball.height / 2)), ball
+        )
         self.layers = []
         count = 6
         for number in range(count):
@@ -135,7 +142,9 @@ class Mountains(Scene):
             width = w + round(self.travel(0.02 + 0.2 * depth**1.6)) + 2
             base = h * (0.47 + 0.43 * depth**1.1)
             rise = self.unit * (0.17 - 0.03 * depth)
-            tops = [base - rise * value for value in brush.ridges(width, rng, max(3, round(width / self.unit * 3)), 0.52)]
+            tops = [
+                base - rise * value for value in brush.ridges(width, rng, max(3, round(width / self.unit * 3)), 0.52)
+            ]
             top = max(0, int(min(tops)) - 1)
             mask = brush.silhouette((width, h - top), [value - top for value in tops])
             crest = mix(mix(tones[2], colour(haze), 0.5), colour(near), 0.16 + 0.84 * depth**1.2)
@@ -143,8 +152,12 @@ class Mountains(Scene):
             reach = min(1.0, (rise * 1.5 + h * 0.12) / (h - top))
             fill = brush.gradient((w, h - top), [(0, crest), (reach, fog), (1, fog)], rng)
             self.layers.append((fill, mask, top))
-        wisps = brush.levels(brush.billows((w * 2, h // 2), rng, (round(self.unit * 0.55), round(self.unit * 0.09)), 4), 0.5, 0.95, 0.5)
-        self.mist = Image.composite(wisps, Image.new("L", wisps.size), brush.fade(wisps.size, lambda y: math.sin(math.pi * y)))
+        wisps = brush.levels(
+            brush.billows((w * 2, h // 2), rng, (round(self.unit * 0.55), round(self.unit * 0.09)), 4), 0.5, 0.95, 0.5
+        )
+        self.mist = Image.composite(
+            wisps, Image.new("L", wisps.size), brush.fade(wisps.size, lambda y: math.sin(math.pi * y))
+        )
         self.haze = colour(haze)
         self.birds = [(rng.uniform(-0.1, 0.1), rng.uniform(-0.04, 0.04), rng.uniform(0, 6)) for _ in range(7)]
         self.flock = (rng.uniform(0.1, 0.3), rng.uniform(0.14, 0.22))
@@ -172,82 +185,3 @@ class Mountains(Scene):
             x, y = x0 + dx * self.unit, y0 + dy * self.unit + math.sin(moment * 0.8 + phase) * 2
             lift = math.sin(moment * 7 + phase) * span * 0.5
             pen.line([(x - span, y - lift), (x, y), (x + span, y - lift)], fill=self.ink, width=1, joint="curve")
-
-
-class Forest(Scene):
-    def paint(self) -> None:
-        rng, (w, h) = self.rng, self.size
-        light, middle, dark = (colour(tone) for tone in rng.choice(FORESTS))
-        self.light = light
-        self.back = brush.gradient(self.size, [(0, light), (0.55, mix(light, middle, 0.6)), (1, mix(middle, dark, 0.35))], rng)
-        self.sun = w * rng.choice((rng.uniform(0.1, 0.3), rng.uniform(0.7, 0.9)))
-        brush.shine(self.back, brush.tinted(brush.glow(round(self.unit * 0.9), 1.8), light, 0.35), (self.sun, h * 0.08))
-        self.layers = []
-        for number in range(5):
-            depth = number / 4
-            width = w + round(self.travel(0.03 + 0.32 * depth**1.7)) + 2
-            mask = brush.shapes((width, h), lambda pen, scale, d=depth, wd=width: self._trunks(pen, scale, d, wd))
-            if depth < 0.5:
-                mask = mask.filter(ImageFilter.GaussianBlur(1.4 - 2 * depth))
-            if number == 4:
-                mask = mask.filter(ImageFilter.GaussianBlur(1.6))
-            tone = mix(middle, dark, 0.08 + 0.92 * depth**1.15)
-            top = mix(tone, light, 0.55 * (1 - depth) + 0.08)
-            fill = brush.gradient(self.size, [(0, top), (0.75, tone), (1, mix(tone, dark, 0.5))], rng)
-            self.layers.append((fill, mask))
-        self.rays = self._rays()
-        self.motes = [(rng.random(), rng.random(), rng.uniform(0.5, 1.2), rng.uniform(0, 6)) for _ in range(60)]
-
-    def _trunks(self, pen: ImageDraw.ImageDraw, scale: int, depth: float, width: int) -> None:
-        rng, h = self.rng, self.height
-        thick = self.unit * (0.012 + 0.07 * depth**1.6)
-        x = rng.uniform(0, thick * 3)
-        while x < width:
-            wide = thick * rng.uniform(0.7, 1.3)
-            lean = rng.uniform(-0.03, 0.03) * h
-            foot = h * (0.80 + 0.16 * depth) + rng.uniform(-0.01, 0.02) * h
-            outline = [(x - wide / 2 + lean, -2), (x + wide / 2 + lean, -2), (x + wide * 0.62, foot), (x - wide * 0.62, foot)]
-            pen.polygon([(px * scale, py * scale) for px, py in outline], fill=255)
-            for _ in range(rng.randrange(0, 3)):
-                y, side = rng.uniform(0.05, 0.6) * h, rng.choice((-1, 1))
-                reach = wide * rng.uniform(1.5, 4)
-                start = x + lean * (1 - y / h)
-                pen.line(
-                    [(start * scale, y * scale), ((start + side * reach) * scale, (y - reach * 0.35) * scale)],
-                    fill=255, width=max(1, round(wide * 0.16 * scale)),
-                )  # fmt: skip
-            x += wide + thick * rng.uniform(1.8, 5.5 + 1.5 * depth)
-        ground = [h * (0.8 + 0.16 * depth) - value * self.unit * 0.014 for value in brush.hills(width, rng, width / self.unit * 2, 0.7, 6)]
-        pen.polygon([*((px * scale, py * scale) for px, py in enumerate(ground)), (width * scale, h * scale), (0, h * scale)], fill=255)
-
-    def _rays(self) -> Image.Image:
-        """Shafts of light from one corner, wider than the picture so that they can wander."""
-        w, h = self.size
-        mask = Image.new("L", (w // 2, h // 2))
-        pen = ImageDraw.Draw(mask)
-        source = (self.sun / 2, -h * 0.12)
-        aim = 1 if self.sun < w / 2 else -1
-        for _ in range(11):
-            angle = math.pi / 2 - aim * self.rng.uniform(-0.12, 0.75)
-            spread, far = self.rng.uniform(0.008, 0.035), h * 1.1
-            ends = [(source[0] + math.cos(a) * far, source[1] + math.sin(a) * far) for a in (angle - spread, angle + spread)]
-            pen.polygon([source, *ends], fill=self.rng.randrange(90, 200))
-        mask = mask.filter(ImageFilter.GaussianBlur(3)).resize((w, h), Image.Resampling.BILINEAR)
-        return Image.composite(mask, Image.new("L", self.size), brush.fade(self.size, lambda y: (1 - y) ** 0.8))
-
-    def frame(self, moment: float) -> Image.Image:
-        frame = self.back.copy()
-        part = moment / self.seconds
-        for number, (fill, mask) in enumerate(self.layers):
-            frame.paste(fill, (0, 0), brush.window(mask, self.width, (mask.width - self.width) * part))
-            if number == 3:
-                strength = 0.8 + 0.2 * math.sin(moment * 0.9)
-                frame.paste(self.light, (0, 0), brush.faded(self.rays, strength))
-        pen = ImageDraw.Draw(frame, "RGBA")
-        for x, y, size, phase in self.motes:
-            px = (x + 0.02 * math.sin(moment * 0.4 + phase) + moment * 0.004) % 1 * self.width
-            py = (y - moment * 0.012 * size) % 1 * self.height
-            reach = size * self.unit / 280
-            alpha = max(0, round(120 * math.sin(moment * 0.9 + phase)))
-            pen.ellipse((px - reach, py - reach, px + reach, py + reach), fill=(*self.light, alpha))
-        return frame

@@ -1,6 +1,7 @@
-"""Aurora over a lake, snow falling on a cabin, sunrise over a planet."""
+"""Aurora over a lake, snow falling on a cabin."""
 
 import math
+from functools import partial
 
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
@@ -19,12 +20,12 @@ WINTERS = (
     ("141033", "5a4a8f", "c4b8e0", "ffb347"),
     ("06222e", "2f7a8c", "bfe0e6", "ffd98a"),
 )
-PLANETS = (("3d8bff", "ffb45a"), ("4bd6c4", "ffd98a"), ("b06bff", "ff9a6b"), ("ff7a4b", "8fd0ff"))
 
 
 class Aurora(Scene):
     """Curtains are painted a quarter as large: they are light, and light has no edges."""
 
+    every = 3
     corners = 0.35
     small = 4
 
@@ -38,16 +39,25 @@ class Aurora(Scene):
         peaks = brush.ridges(w, rng, max(4, round(w / self.unit * 3)), 0.55)
         rise = self.unit * 0.2
         self.hills = brush.silhouette(self.size, [self.shore - 4 - rise * value for value in peaks])
-        self.hill_tone = brush.gradient(self.size, [(0, mix(top, low, 0.5)), (self.shore / h, mix(top, (0, 0, 0), 0.3)), (1, top)])
+        self.hill_tone = brush.gradient(
+            self.size, [(0, mix(top, low, 0.5)), (self.shore / h, mix(top, (0, 0, 0), 0.3)), (1, top)]
+        )
         self.trees = brush.shapes(self.size, self._trees)
         self.water = brush.fade((w, h - self.shore), lambda y: 0.18 + 0.5 * y)
         s = self.small
         self.field = (w // s, self.shore // s)
         self.streaks = [
-            brush.noise((self.field[0] * 3, 1), rng, (cell, 1)) for cell in (max(2, w // 90), max(3, w // 40), max(3, w // 60))
+            brush.noise((self.field[0] * 3, 1), rng, (cell, 1))
+            for cell in (max(2, w // 90), max(3, w // 40), max(3, w // 60))
         ]
         self.paths = [
-            (rng.uniform(0.24, 0.34) + 0.11 * number, [(rng.uniform(0.6, 2.4) * self.wide, rng.uniform(0, 6), rng.uniform(0.15, 0.4) * rng.choice((-1, 1))) for _ in range(3)])
+            (
+                rng.uniform(0.24, 0.34) + 0.11 * number,
+                [
+                    (rng.uniform(0.6, 2.4) * self.wide, rng.uniform(0, 6), rng.uniform(0.15, 0.4) * rng.choice((-1, 1)))
+                    for _ in range(3)
+                ],
+            )
             for number in range(3)
         ]
         tall = round(self.field[1] * 0.62)
@@ -67,7 +77,9 @@ class Aurora(Scene):
         x = -5.0
         while x < w + 5:
             edge = abs(x / w - 0.5) * 2
-            brush.pines(pen, scale, x, self.shore + 2, self.unit * rng.uniform(0.035, 0.07) * (0.7 + 1.3 * edge**2), rng)
+            brush.pines(
+                pen, scale, x, self.shore + 2, self.unit * rng.uniform(0.035, 0.07) * (0.7 + 1.3 * edge**2), rng
+            )
             x += self.unit * rng.uniform(0.008, 0.03)
         pen.rectangle((0, (self.shore - 2) * scale, w * scale, (self.shore + 2) * scale), fill=255)
 
@@ -100,7 +112,9 @@ class Aurora(Scene):
         frame.paste(self.hill_tone, (0, 0), self.hills)
         frame.paste((3, 6, 12), (0, 0), self.trees)
         depth = h - self.shore
-        mirror = frame.crop((0, max(0, self.shore - depth * 2), w, self.shore)).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+        mirror = frame.crop((0, max(0, self.shore - depth * 2), w, self.shore)).transpose(
+            Image.Transpose.FLIP_TOP_BOTTOM
+        )
         lake = mirror.resize((w // 3, depth), Image.Resampling.BOX).resize((w, depth), Image.Resampling.BILINEAR)
         for row in range(2, depth, 3):
             shift = round(math.sin(row * 0.9 + moment * 1.6) * (1 + row * 0.03))
@@ -120,10 +134,13 @@ class Cabin(Scene):
         self.ground = h * (0.62 if self.wide > 0.9 else 0.68)
         back = brush.gradient(self.size, [(0, top), (self.ground / h, low), (1, low)], rng)
         back = ImageChops.add(back, brush.stars((w, h), rng, w * h // 1600))
-        far = [self.ground - self.unit * (0.03 + 0.09 * value) for value in brush.ridges(w, rng, max(3, round(self.wide * 4)), 0.5)]
+        far = [
+            self.ground - self.unit * (0.03 + 0.09 * value)
+            for value in brush.ridges(w, rng, max(3, round(self.wide * 4)), 0.5)
+        ]
         back.paste(mix(top, low, 0.72), (0, 0), brush.silhouette(self.size, far))
         for depth in (0.0, 0.5, 1.0):
-            forest = brush.shapes(self.size, lambda pen, scale, d=depth: self._row(pen, scale, d))
+            forest = brush.shapes(self.size, partial(self._row, depth=depth))
             back.paste(mix(mix(low, snow, 0.12), mix(top, (0, 0, 0), 0.35), 0.35 + 0.65 * depth), (0, 0), forest)
             if depth < 1:
                 self._snow(back, depth, snow, low)
@@ -146,7 +163,14 @@ class Cabin(Scene):
         while x < w:
             clear = depth > 0.2 and abs(x / w - 0.5) < 0.17 + 0.08 * depth
             if not clear:
-                brush.pines(pen, scale, x, base + rng.uniform(-2, 3), self.unit * (0.06 + 0.13 * depth) * rng.uniform(0.6, 1.25), rng)
+                brush.pines(
+                    pen,
+                    scale,
+                    x,
+                    base + rng.uniform(-2, 3),
+                    self.unit * (0.06 + 0.13 * depth) * rng.uniform(0.6, 1.25),
+                    rng,
+                )
             x += self.unit * (0.02 + 0.05 * depth) * rng.uniform(0.5, 2.2)
 
     def _snow(self, back: Image.Image, depth: float, snow: brush.Colour, low: brush.Colour) -> None:
@@ -162,16 +186,48 @@ class Cabin(Scene):
         wood = mix(dark, (46, 28, 24), 0.75)
         parts = [
             (wood, [(x - s, y), (x - s, y - 0.85 * s), (x + s, y - 0.85 * s), (x + s, y)]),
-            (wood, [(x + 0.45 * s, y - 1.1 * s), (x + 0.45 * s, y - 1.75 * s), (x + 0.68 * s, y - 1.75 * s), (x + 0.68 * s, y - 1.1 * s)]),
-            (mix(snow, (255, 255, 255), 0.35), [(x - 1.2 * s, y - 0.8 * s), (x - 0.82 * s, y - 1.48 * s), (x + 0.82 * s, y - 1.48 * s), (x + 1.2 * s, y - 0.8 * s)]),
-            (mix(snow, (255, 255, 255), 0.5), [(x + 0.42 * s, y - 1.74 * s), (x + 0.42 * s, y - 1.83 * s), (x + 0.71 * s, y - 1.83 * s), (x + 0.71 * s, y - 1.74 * s)]),
+            (
+                wood,
+                [
+                    (x + 0.45 * s, y - 1.1 * s),
+                    (x + 0.45 * s, y - 1.75 * s),
+                    (x + 0.68 * s, y - 1.75 * s),
+                    (x + 0.68 * s, y - 1.1 * s),
+                ],
+            ),
+            (
+                mix(snow, (255, 255, 255), 0.35),
+                [
+                    (x - 1.2 * s, y - 0.8 * s),
+                    (x - 0.82 * s, y - 1.48 * s),
+                    (x + 0.82 * s, y - 1.48 * s),
+                    (x + 1.2 * s, y - 0.8 * s),
+                ],
+            ),
+            (
+                mix(snow, (255, 255, 255), 0.5),
+                [
+                    (x + 0.42 * s, y - 1.74 * s),
+                    (x + 0.42 * s, y - 1.83 * s),
+                    (x + 0.71 * s, y - 1.83 * s),
+                    (x + 0.71 * s, y - 1.74 * s),
+                ],
+            ),
         ]
         for left in (-0.72, 0.28):
             frame = [(left, -0.62), (left + 0.44, -0.62), (left + 0.44, -0.22), (left, -0.22)]
             parts.append((mix(self.lamp, (255, 250, 225), 0.35), [(x + px * s, y + py * s) for px, py in frame]))
-        parts.append((mix(wood, (0, 0, 0), 0.4), [(x - 0.13 * s, y), (x - 0.13 * s, y - 0.6 * s), (x + 0.13 * s, y - 0.6 * s), (x + 0.13 * s, y)]))
+        parts.append(
+            (
+                mix(wood, (0, 0, 0), 0.4),
+                [(x - 0.13 * s, y), (x - 0.13 * s, y - 0.6 * s), (x + 0.13 * s, y - 0.6 * s), (x + 0.13 * s, y)],
+            )
+        )
         for tone, outline in parts:
-            mask = brush.shapes(self.size, lambda pen, scale, line=outline: pen.polygon([(px * scale, py * scale) for px, py in line], fill=255))
+            mask = brush.shapes(
+                self.size,
+                partial(brush.polygon, outline=outline),
+            )
             back.paste(tone, (0, 0), mask)
         bars = brush.shapes(self.size, lambda pen, scale: self._bars(pen, scale, s))
         back.paste(wood, (0, 0), bars)
@@ -179,8 +235,19 @@ class Cabin(Scene):
     def _bars(self, pen: ImageDraw.ImageDraw, scale: int, s: float) -> None:
         for left in (-0.72, 0.28):
             middle = self.x + (left + 0.22) * s
-            pen.line([(middle * scale, (self.y - 0.62 * s) * scale), (middle * scale, (self.y - 0.22 * s) * scale)], fill=255, width=scale)
-            pen.line([((middle - 0.22 * s) * scale, (self.y - 0.42 * s) * scale), ((middle + 0.22 * s) * scale, (self.y - 0.42 * s) * scale)], fill=255, width=scale)
+            pen.line(
+                [(middle * scale, (self.y - 0.62 * s) * scale), (middle * scale, (self.y - 0.22 * s) * scale)],
+                fill=255,
+                width=scale,
+            )
+            pen.line(
+                [
+                    ((middle - 0.22 * s) * scale, (self.y - 0.42 * s) * scale),
+                    ((middle + 0.22 * s) * scale, (self.y - 0.42 * s) * scale),
+                ],
+                fill=255,
+                width=scale,
+            )
 
     def frame(self, moment: float) -> Image.Image:
         frame = self.back.copy()
@@ -195,7 +262,9 @@ class Cabin(Scene):
             reach = round(self.puff.width * (0.35 + 0.9 * age))
             puff = brush.faded(self.puff.resize((reach, reach)), 0.34 * (1 - age) * min(1, age * 8))
             x = self.x + 0.57 * s + math.sin(age * 5 + moment * 0.3) * s * 0.5 * age + age * age * s * 1.6
-            frame.paste(self.smoke, (round(x - reach / 2), round(self.y - 1.85 * s - age * self.unit * 0.3 - reach / 2)), puff)
+            frame.paste(
+                self.smoke, (round(x - reach / 2), round(self.y - 1.85 * s - age * self.unit * 0.3 - reach / 2)), puff
+            )
         pen = ImageDraw.Draw(frame, "RGBA")
         for x, y, near, phase in self.flakes:
             down = (y + moment * (0.035 + 0.11 * near)) % 1.06 * h - 0.03 * h
@@ -204,67 +273,9 @@ class Cabin(Scene):
                 flake = self.soft[min(2, int((near - 0.55) * 7))]
                 frame.paste((246, 249, 255), (round(across), round(down)), brush.faded(flake, 0.75))
             else:
-                reach = self.unit * (0.0015 + 0.004 * near)
-                pen.ellipse((across - reach, down - reach, across + reach, down + reach), fill=(240, 245, 255, round(110 + 200 * near)))
-        return frame
-
-
-class Planet(Scene):
-    """A limb of atmosphere, cities on the night side, and the sun coming up very slowly."""
-
-    corners = 0.25
-
-    def paint(self) -> None:
-        rng, (w, h) = self.rng, self.size
-        air, fire = (colour(tone) for tone in rng.choice(PLANETS))
-        self.radius = max(w, h) * 1.05
-        self.middle = (w * rng.uniform(0.42, 0.58), h * (0.52 if self.wide > 0.9 else 0.62) + self.radius)
-        self.space = ImageChops.add(brush.gradient(self.size, [(0, (4, 5, 10)), (1, (9, 10, 18))], rng), brush.stars(self.size, rng, w * h // 420))
-        self.body = self._disc(0.0)
-        rim = self._disc(-0.001).filter(ImageFilter.GaussianBlur(self.unit * 0.03))
-        self.air = brush.tinted(ImageChops.multiply(rim, ImageChops.invert(self.body)), air, 1.5)
-        inner = ImageChops.multiply(ImageChops.invert(self._disc(0.0).filter(ImageFilter.GaussianBlur(self.unit * 0.035))), self.body)
-        self.inner = brush.tinted(inner, air, 0.9)
-        edge = ImageChops.subtract(self.body, self._disc(0.0022).filter(ImageFilter.GaussianBlur(1)))
-        self.edge = brush.tinted(edge.filter(ImageFilter.GaussianBlur(0.8)), mix(air, (255, 255, 255), 0.55), 0.8)
-        travel = w + round(self.travel(0.16)) + 2
-        top = round(self.middle[1] - self.radius)
-        self.top, tall = top, h - top
-        land = brush.levels(brush.billows((travel, tall), rng, (self.unit // 3, self.unit // 6), 4), 0.5, 0.62)
-        grain = brush.levels(brush.noise((travel, tall), rng, (2, 2)), 0.72, 0.95)
-        hubs = brush.levels(brush.billows((travel, tall), rng, (self.unit // 9, self.unit // 12), 3), 0.52, 0.75)
-        self.cities = brush.tinted(ImageChops.multiply(ImageChops.multiply(grain, hubs), land), fire, 1.4)
-        self.haze = brush.tinted(brush.levels(brush.billows((travel, tall), rng, (self.unit // 2, self.unit // 14), 4), 0.55, 0.95), mix(air, (120, 140, 180), 0.5), 0.2)
-        self.flare = [
-            brush.tinted(brush.glow(round(self.unit * size), power), tone, strength)
-            for size, power, tone, strength in (
-                (0.75, 3.2, air, 0.5), (0.32, 2.4, mix(fire, (255, 255, 255), 0.5), 0.8), (0.1, 1.4, (255, 255, 255), 1.0),
-            )
-        ]  # fmt: skip
-        streak = brush.glow(64, 2.5).resize((round(w * 1.1), 5), Image.Resampling.BICUBIC)
-        self.streak = brush.tinted(streak, mix(air, (255, 255, 255), 0.3), 0.55)
-        self.begin = rng.uniform(-0.13, -0.07) * rng.choice((-1, 1))
-
-    def _disc(self, smaller: float) -> Image.Image:
-        radius = self.radius * (1 - smaller)
-        x, y = self.middle
-        return brush.shapes(self.size, lambda pen, k: pen.ellipse([(x - radius) * k, (y - radius) * k, (x + radius) * k, (y + radius) * k], fill=255))
-
-    def frame(self, moment: float) -> Image.Image:
-        frame = self.space.copy()
-        part = moment / self.seconds
-        frame.paste((5, 7, 13), (0, 0), self.body)
-        left = (self.cities.width - self.width) * part
-        ground = ImageChops.add(brush.window(self.cities, self.width, left), brush.window(self.haze, self.width, left * 0.6))
-        box = (0, self.top, self.width, self.height)
-        frame.paste(ImageChops.add(frame.crop(box), ground), (0, self.top), self.body.crop(box))
-        for light in (self.inner, self.air, self.edge):
-            frame = ImageChops.add(frame, light)
-        angle = self.begin + 0.006 * min(self.seconds, 16) * part * (1 if self.begin < 0 else -1)
-        reach = self.radius * (1.0 + 0.004 * part)
-        sun = (self.middle[0] + math.sin(angle * 2.4) * reach, self.middle[1] - math.cos(angle * 2.4) * reach)
-        pulse = 0.94 + 0.06 * math.sin(moment * 0.9)
-        for light in self.flare:
-            brush.shine(frame, light.point(lambda value: round(value * pulse)), sun)
-        brush.shine(frame, self.streak, sun)
+                size = self.unit * (0.0015 + 0.004 * near)
+                pen.ellipse(
+                    (across - size, down - size, across + size, down + size),
+                    fill=(240, 245, 255, round(110 + 200 * near)),
+                )
         return frame

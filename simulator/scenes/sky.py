@@ -25,20 +25,31 @@ class Clouds(Scene):
         top, middle, low, sun, lit, shade = (colour(tone) for tone in rng.choice(SKIES))
         self.horizon = h * (0.46 if self.wide > 0.9 else 0.5)
         edge = self.horizon / h
-        self.sky = brush.gradient(self.size, [(0, top), (edge * 0.55, middle), (edge, low), (1, mix(low, shade, 0.5))], rng)
+        self.sky = brush.gradient(
+            self.size, [(0, top), (edge * 0.55, middle), (edge, low), (1, mix(low, shade, 0.5))], rng
+        )
         x, y = w * rng.uniform(0.3, 0.7), self.horizon - self.unit * rng.uniform(0.03, 0.09)
         brush.shine(self.sky, brush.tinted(brush.glow(round(self.unit * 0.95), 2.6), sun, 0.28), (x, y))
         brush.shine(self.sky, brush.tinted(brush.glow(round(self.unit * 0.2), 1.5), sun, 0.26), (x, y))
         ball = brush.disc(self.unit * 0.04, 1.2)
         self.sky.paste(mix(sun, (255, 255, 255), 0.6), (round(x - ball.width / 2), round(y - ball.height / 2)), ball)
-        self.cirrus = brush.levels(brush.billows((w * 2, round(h * 0.4)), rng, (round(self.unit * 0.9), round(self.unit * 0.07)), 5), 0.5, 0.95, 0.55)
-        self.cirrus = ImageChops.multiply(self.cirrus, brush.fade(self.cirrus.size, lambda part: math.sin(math.pi * part)))
+        self.cirrus = brush.levels(
+            brush.billows((w * 2, round(h * 0.4)), rng, (round(self.unit * 0.9), round(self.unit * 0.07)), 5),
+            0.5,
+            0.95,
+            0.55,
+        )
+        self.cirrus = ImageChops.multiply(
+            self.cirrus, brush.fade(self.cirrus.size, lambda part: math.sin(math.pi * part))
+        )
         self.high = mix(lit, low, 0.4)
         self.banks = [self._bank(number, lit, shade, low) for number in range(6)]
         self.light = brush.tinted(brush.glow(round(self.unit * 0.6), 2.4), sun, 0.22)
         self.sun = (x, y)
 
-    def _bank(self, number: int, lit: brush.Colour, shade: brush.Colour, haze: brush.Colour) -> tuple[Image.Image, Image.Image, Image.Image, int]:
+    def _bank(
+        self, number: int, lit: brush.Colour, shade: brush.Colour, haze: brush.Colour
+    ) -> tuple[Image.Image, Image.Image, Image.Image, int]:
         """One row of the sea of clouds: a billowing outline, and brighter tops within it."""
         rng, (w, h) = self.rng, self.size
         depth = number / 5

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from simulator import contract, prices
+from simulator import contract, prices, rows
 from tests.simulator.process import Simulator
 
 T2V, I2V, R2V, V2V = "text-to-video", "image-to-video", "reference-to-video", "video-to-video"
@@ -238,7 +238,7 @@ def test_prices_reach_both_ends_of_every_models_range() -> None:
                 values |= value if isinstance(value, dict) else {name: value} if value is not None else {}
             try:
                 seen.add(prices.price(contract.read_quote(values)))
-            except contract.Invalid:
+            except rows.Invalid:
                 continue
         assert (min(seen), max(seen)) == expected, mode
 
