@@ -28,7 +28,7 @@ from generations.models import ApiCall, Clip
 
 logger = logging.getLogger(__name__)
 
-FETCH_LEASE = timedelta(minutes=6)
+LEASE = timedelta(seconds=45)  # renewed while the file comes in, so that a killed worker delays nothing for long
 FETCH_TIMEOUT = (5, 30)  # seconds to connect, and between two pieces
 FETCH_DEADLINE = 240  # seconds for the whole file
 LARGEST = 4 * 1024**3
@@ -63,8 +63,14 @@ def allowed(url: str, *, demo: bool) -> bool:
     return parts.scheme == "https" and port in (None, 443) and host in settings.VEEVID_MEDIA_HOSTS
 
 
-def _download(url: str, target: BinaryIO) -> str:
-    """Streams one file into `target` and returns its SHA-256. Raises CannotFetch, DeadLink."""
+def _keep(clip: Clip, lease: timedelta = LEASE) -> None:
+    """Tells the other workers that somebody is at it."""
+    Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(fetch_at=timezone.now() + lease)
+
+
+def _download(clip: Clip, target: BinaryIO) -> str:
+    """Streams the file into `target` and returns its SHA-256. Raises CannotFetch, DeadLink."""
+    url, renew = clip.source_url, time.monotonic() + LEASE.seconds / 3
     ends = time.monotonic() + FETCH_DEADLINE
     digest, size = hashlib.sha256(), 0
     session = requests.Session()
@@ -82,6 +88,9 @@ def _download(url: str, target: BinaryIO) -> str:
                 size += len(piece)
                 if size > LARGEST or time.monotonic() > ends:
                     raise CannotFetch("the file is too large or comes too slowly")
+                if time.monotonic() > renew:
+                    _keep(clip)
+                    renew = time.monotonic() + LEASE.seconds / 3
                 digest.update(piece)
                 target.write(piece)
     except requests.RequestException as error:
@@ -122,7 +131,7 @@ def workshop() -> Iterator[Path]:
 def fetch(pk: int) -> bool:
     """Fetches one clip, if it is due and nobody else took it. True when it is now stored."""
     now = timezone.now()
-    taken = Clip.objects.filter(pk=pk, state=Clip.State.PENDING, fetch_at__lte=now).update(fetch_at=now + FETCH_LEASE)
+    taken = Clip.objects.filter(pk=pk, state=Clip.State.PENDING, fetch_at__lte=now).update(fetch_at=now + LEASE)
     if not taken:
         return False
     clip = Clip.objects.select_related("generation__account", "generation__quote__account").get(pk=pk)
@@ -142,7 +151,8 @@ def _store(clip: Clip) -> bool:
     with workshop() as folder:
         video = folder / "clip.mp4"
         with video.open("wb") as target:
-            digest = _download(clip.source_url, target)
+            digest = _download(clip, target)
+        _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
         film = develop(video, folder)
         name = uuid.uuid4().hex
         saved = []

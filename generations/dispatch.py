@@ -45,6 +45,7 @@ Answer = TypeVar("Answer")
 
 BUSY_FOR = 15.0  # seconds, when a 429 does not say how long
 UNKNOWN_HOLDS_A_SLOT = timedelta(minutes=10)  # an unconfirmed submission may be rendering: it counts for so long
+QUESTION_TIMEOUT, QUESTION_DEADLINE = 15, 20  # seconds, for a price, a status or a balance
 LEASE_GRACE = timedelta(seconds=5)
 AT_A_TIME = 50  # due rows of one kind that one tick announces
 
@@ -176,7 +177,11 @@ def reveal(key: ApiKey) -> str:
 
 
 def client(call: ApiCall) -> Veevid:
-    return Veevid(base_url(call.account), reveal(call.key))
+    """Speaks to the account of one reserved request. What only asks is given up sooner than what carries or pays."""
+    if call.kind in (ApiCall.Kind.GENERATE, ApiCall.Kind.UPLOAD):
+        return Veevid(base_url(call.account), reveal(call.key))
+    limits = {"read_timeout": QUESTION_TIMEOUT, "deadline": QUESTION_DEADLINE}
+    return Veevid(base_url(call.account), reveal(call.key), **limits)
 
 
 def ask(call: ApiCall, question: Callable[[Veevid], Answer]) -> Answer:

@@ -40,7 +40,7 @@ QUOTE_LASTS = timedelta(days=1)
 SHORT_QUOTE_LASTS = timedelta(seconds=30)  # one that said "not enough credits" is soon asked again
 CONFIRMATION_LASTS = 30 * 60  # seconds
 WAIT_FOR_CREDITS = timedelta(minutes=5)
-LOOK_LEASE = timedelta(seconds=90)
+LOOK_LEASE = timedelta(seconds=dispatch.QUESTION_DEADLINE + 10)
 SEND_MARGIN = timedelta(seconds=5)
 CONFIRMATION_SALT = "dailies.confirmation"
 

@@ -54,27 +54,22 @@ def expected(seen: Sequence[float]) -> list[float]:
 def next_look(elapsed: float, seen: Sequence[float], looks_left: float) -> float:
     """Seconds from now to the next look at a generation that has rendered for `elapsed` seconds.
 
-    The looks are spread over what is left of the usual durations: with many to spend, every 2 to 3 s around the likely
-    end; with few, at the times by which most are done.
+    With looks to spare they are spread evenly from the first to the last time by which others were done, 2 s apart at
+    the closest; with few, a look goes to the time by which most are done.
     """
     if elapsed >= STALLED_AFTER:
         return STALLED_EVERY
-    known = len(seen) >= ENOUGH
     sample = expected(seen)
-    if not known:
-        early = next((at for at in EARLY if at > elapsed + 0.5), None)
-        if early is not None:
-            return early - elapsed
+    early = next((at for at in EARLY if at > elapsed + 0.5), None)
+    if len(seen) < ENOUGH and early is not None:
+        return early - elapsed
     left = sample[bisect_right(sample, elapsed) :]
     if not left:  # later than anything seen: back off from what has passed, faster when requests are few
         share = 0.05 if looks_left >= 10 else 0.15 if looks_left >= 4 else 0.3
         return min(max(elapsed * share, 2.0), 120.0)
-    if looks_left >= 10:
-        first = left[0] if known else quantile(left, 0.1)
-        span = max(left[-1] - first, 0.0)
-        return max(first - elapsed, min(max(span / 10, 2.0), 10.0)) if elapsed < first else 2.5
-    share = 0.5 if looks_left >= 4 else 0.8
-    return max(quantile(left, share) - elapsed, 3.0)
+    if looks_left >= 5:
+        return sample[0] - elapsed if elapsed < sample[0] - 2 else max((left[-1] - elapsed) / looks_left, 2.0)
+    return max(quantile(left, 0.5 if looks_left >= 3 else 0.8) - elapsed, 3.0)
 
 
 def foreseen(elapsed: float, seen: Sequence[float]) -> tuple[float, float] | None:

@@ -1,0 +1,214 @@
+"""Which rows are due, whose turn it is, and that no limit of Veevid is ever passed."""
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generations import dispatch, pacing
+from generations.models import ApiAccount, ApiCall, ApiKey
+from tests import jobs
+from tests.makers import make_account
+
+NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def account(db) -> ApiAccount:
+    return make_account()
+
+
+def answered(call: ApiCall, after: float = 0.2) -> None:
+    ApiCall.objects.filter(pk=call.pk).update(finished_at=call.at + timedelta(seconds=after), outcome="ok")
+
+
+def take(account: ApiAccount, kind: str, at: float, after: float = 0.2) -> bool:
+    """One request at so many seconds after noon. False: no room."""
+    with time_machine.travel(NOON + timedelta(seconds=at), tick=False):
+        try:
+            answered(dispatch.reserve(account, kind), after)
+        except dispatch.NoRoom:
+            return False
+        return True
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+def test_thirty_requests_a_minute_with_one_key_and_no_more(account):
+    assert [take(account, "quote", second) for second in range(31)] == [True] * 30 + [False]
+    assert take(account, "quote", 60.3)
+
+
+def test_another_key_lifts_the_limit_of_the_minute(account):
+    ApiKey.objects.create(account=account, secret="vv_sk_second", last4="cond", digest="2")
+    assert all(take(account, "quote", second) for second in range(59))
+
+
+def test_the_hour_keeps_ten_requests_for_prices_and_recovery(account):
+    sent = [take(account, "status", 10 * number) for number in range(pacing.PER_ACCOUNT_HOUR)]
+    assert sum(sent) == pacing.PER_ACCOUNT_HOUR - pacing.KEPT
+    prices = [take(account, "quote", 2000 + number) for number in range(pacing.KEPT + 1)]
+    assert prices == [True] * pacing.KEPT + [False]
+
+
+def test_a_request_counts_from_when_its_answer_came(account):
+    """It may have arrived upstream as late as that, so the window is never passed over there."""
+    for number in range(30):
+        assert take(account, "quote", number / 10, after=20)
+    assert not take(account, "quote", 70)
+    assert take(account, "quote", 83)
+
+
+def test_an_unanswered_request_goes_on_counting(account):
+    with time_machine.travel(NOON, tick=False):
+        for _ in range(30):
+            dispatch.reserve(account, "quote")
+    assert not take(account, "quote", 90)
+
+
+def test_a_request_that_was_never_sent_does_not_count(account):
+    with time_machine.travel(NOON, tick=False):
+        for _ in range(30):
+            call = dispatch.reserve(account, "quote")
+            ApiCall.objects.filter(pk=call.pk).update(outcome=ApiCall.Outcome.NOT_SENT, finished_at=NOON)
+    assert take(account, "quote", 1)
+
+
+def test_no_room_says_when_there_is_some_again(account):
+    for second in range(30):
+        take(account, "quote", second)
+    with time_machine.travel(NOON + timedelta(seconds=30), tick=False), pytest.raises(dispatch.NoRoom) as full:
+        dispatch.reserve(account, "quote")
+    with time_machine.travel(full.value.until + timedelta(milliseconds=1), tick=False):
+        dispatch.reserve(account, "quote")
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [({"state": "paused"}, "paused"), ({"state": "suspended"}, "account"),
+     ({"wait_until": NOON + timedelta(days=999), "wait_why": "busy"}, "busy")],
+)  # fmt: skip
+def test_a_closed_lane_says_why(account, fields, why):
+    ApiAccount.objects.filter(pk=account.pk).update(**fields)
+    account.refresh_from_db()
+    assert dispatch.lane(account, NOON) == why
+
+
+def test_an_account_without_a_working_key_sends_nothing(account):
+    ApiKey.objects.update(state=ApiKey.State.REFUSED)
+    with pytest.raises(dispatch.NoRoom, match="no working key"):
+        dispatch.reserve(account, "quote")
+    assert not ApiCall.objects.exists()
+
+
+RESERVE_IN_PARALLEL = """
+import json
+from concurrent.futures import ThreadPoolExecutor
+from django.db import connection
+from generations import dispatch
+from generations.models import ApiAccount, ApiCall
+account = ApiAccount.objects.get()
+def reserve(_):
+    try:
+        dispatch.reserve(account, "status")
+    except dispatch.NoRoom:
+        pass
+    finally:
+        connection.close()
+with ThreadPoolExecutor(12) as pool:
+    list(pool.map(reserve, range(60)))
+print(json.dumps(ApiCall.objects.count()))
+"""
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("database", ["sqlite", "postgres"])
+def test_twelve_at_once_do_not_pass_the_limit_together(make_stack, make_simulator, database):
+    dailies = make_stack(simulator=make_simulator(), database=database)
+    assert dailies.python(RESERVE_IN_PARALLEL) == pacing.PER_KEY_MINUTE
+
+
+# -- turns ------------------------------------------------------------------------------------------------------------
+
+
+def queue(*owners: int) -> list[tuple[int, int, datetime]]:
+    return [(number, owner, NOON + timedelta(seconds=number)) for number, owner in enumerate(owners)]
+
+
+def test_nobody_waits_behind_one_persons_batch():
+    assert dispatch.in_turn(queue(1, 1, 1, 1, 2, 3), Counter()) == [0, 4, 5, 1, 2, 3]
+
+
+def test_what_a_person_has_under_way_counts_as_turns_taken():
+    assert dispatch.in_turn(queue(1, 1, 2), Counter({1: 2})) == [2, 0, 1]
+
+
+@given(st.lists(st.integers(1, 5), max_size=40), st.dictionaries(st.integers(1, 5), st.integers(0, 3)))
+def test_everybody_is_served_and_nobody_gets_two_turns_more_than_another_who_waits(owners, running):
+    order = dispatch.in_turn(queue(*owners), Counter(running))
+    assert sorted(order) == list(range(len(owners)))
+    served = Counter(running)
+    for place, number in enumerate(order):
+        still_waiting = {owners[other] for other in order[place:]}
+        assert served[owners[number]] <= min(served[owner] for owner in still_waiting)
+        served[owners[number]] += 1
+
+
+# -- pacing -----------------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0, 1e6), st.lists(st.floats(0.1, 5000), max_size=80), st.floats(0, 200))
+def test_the_next_look_lies_ahead_and_within_the_hour(elapsed, seen, looks):
+    assert 0.4 < pacing.next_look(elapsed, seen, looks) <= max(pacing.HOUR, *seen, 0)
+
+
+def looks_until(done_after: float, seen: list[float], looks: float) -> tuple[int, float]:
+    """How many looks a job of this length takes, and how late the last one notices."""
+    at, count = 0.0, 0
+    while at < done_after:
+        at += pacing.next_look(at, seen, looks)
+        count += 1
+    return count, at - done_after
+
+
+def test_with_requests_to_spare_the_end_is_noticed_within_a_few_seconds():
+    seen = [float(second) for second in range(60, 181, 5)]
+    late = [looks_until(done, seen, looks=30)[1] for done in range(61, 180, 7)]
+    print(f"\nplenty of requests: noticed after {sum(late) / len(late):.1f} s on average, {max(late):.1f} s at most")
+    assert max(late) <= 4
+
+
+def test_with_few_requests_a_job_takes_few_looks():
+    seen = [float(second) for second in range(60, 181, 5)]
+    looks = [looks_until(done, seen, looks=2)[0] for done in range(61, 180, 7)]
+    print(f"\nfew requests: {sum(looks) / len(looks):.1f} looks per job")
+    assert sum(looks) / len(looks) < 3
+
+
+def test_a_quick_model_nobody_knows_yet_is_not_kept_waiting():
+    assert looks_until(8, [], looks=1) == (3, 2.0)
+
+
+def test_what_takes_for_ever_is_looked_at_rarely():
+    assert pacing.next_look(3600, [60, 90, 120], 30) >= 1000
+
+
+@given(st.floats(0, 500), st.lists(st.floats(1, 1000), max_size=20))
+def test_an_estimate_is_an_honest_range_or_none(elapsed, seen):
+    between = pacing.foreseen(elapsed, seen)
+    assert between is None or 0 < between[0] <= between[1]
+
+
+@pytest.mark.processes
+def test_a_restart_forgets_no_request(make_stack, make_simulator):
+    """The limits are counted from rows: another process, started later, counts the same."""
+    dailies = make_stack(simulator=make_simulator(), database="sqlite")
+    jobs.add_people(dailies)
+    reserve = "import json; from generations import dispatch; from generations.models import ApiAccount;"
+    reserve += "a = ApiAccount.objects.get(); [dispatch.reserve(a, 'status') for _ in range({})];"
+    reserve += "print(json.dumps(dispatch.requests_this_hour(a)))"
+    assert [dailies.python(reserve.format(10)) for _ in range(2)] == [10, 20]
