@@ -78,12 +78,18 @@ def add_key(account: ApiAccount | None, secret: str, label: str = "") -> ApiKey:
     try:
         with transaction.atomic():
             if account is None:
-                account = ApiAccount.objects.create(name="Veevid")
+                account = ApiAccount.objects.create(name=_next_name())
             account = ApiAccount.objects.select_for_update().get(pk=account.pk)
             _check_may_be_active(account)
             return _add(account, secret, label)
     except IntegrityError:
         raise CannotAdd("This key is here already. Each key can be added once.") from None
+
+
+def _next_name() -> str:
+    """Veevid, Veevid 2, Veevid 3: so that several accounts can be told apart."""
+    others = ApiAccount.objects.filter(demo=False).count()
+    return f"Veevid {others + 1}" if others else "Veevid"
 
 
 def _check_may_be_active(account: ApiAccount) -> None:
@@ -126,8 +132,12 @@ def test_key(key: ApiKey) -> str:
         ApiKey.objects.filter(pk=key.pk).update(checked_at=timezone.now(), checked_words=words[:300])
         return words
     dispatch.note_balance(call, answer.balance)
-    ApiKey.objects.filter(pk=key.pk, state=ApiKey.State.REFUSED).update(state=ApiKey.State.ACTIVE)
     words = f"Works. The account has {answer.balance:,} credits."
+    if ApiKey.objects.filter(pk=key.pk, state=ApiKey.State.REFUSED).exists():
+        try:
+            set_key_active(key, True)
+        except CannotAdd as no:
+            words = f"{words} It stays unused: {no}"
     ApiKey.objects.filter(pk=key.pk).update(checked_at=timezone.now(), checked_words=words)
     return words
 
@@ -159,7 +169,7 @@ def make_first_admin(typed: str, email: str, password: str, name: str) -> User:
             user = User.objects.create_superuser(email, password, name=name)
             Membership.objects.create(team=ensure_team(), user=user, role=Membership.Role.MANAGER)
             return user
-        SetupCode.objects.filter(pk=code.pk).update(tries=code.tries + 1)
+        SetupCode.objects.filter(pk=code.pk, tries__lt=SETUP_TRIES).update(tries=code.tries + 1)
     if code.tries + 1 >= SETUP_TRIES:
         raise WrongCode("Too many wrong codes. Restart Dailies for a new one.")
     raise WrongCode("This is not the code on the console. Capitals and dashes do not matter.")

@@ -315,11 +315,12 @@ def seen_durations(mode: str, demo: bool) -> list[float]:
     return [took for took in (own if len(own) >= pacing.ENOUGH else newest[:80]) if took is not None]
 
 
-def looks_left(account: ApiAccount, now: datetime | None = None) -> float:
-    """Looks that each unfinished generation of the account may have within the hour."""
-    unfinished = account.generations.filter(status__in=RENDERING).count()
+def allowance(account: ApiAccount, now: datetime | None = None) -> pacing.Allowance:
+    """What the looks at one generation of this account may cost now."""
+    running = account.generations.filter(status__in=RENDERING).count()
     waiting = Generation.objects.filter(status=Status.QUEUED, quote__account__demo=account.demo).count()
-    return pacing.affordable_looks(requests_this_hour(account, now), unfinished + waiting)
+    keys = account.keys.filter(state=ApiKey.State.ACTIVE).count()
+    return pacing.allowance(requests_this_hour(account, now), running, waiting, keys)
 
 
 def balance(demo: bool) -> tuple[int, datetime] | None:

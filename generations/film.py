@@ -45,7 +45,8 @@ def probe(video: Path) -> Film:
             stream = file.streams.video[0]
             if next(file.decode(stream), None) is None:
                 raise ValueError("the file holds no frame")
-            seconds = float(stream.duration * stream.time_base) if stream.duration else (file.duration or 0) / 1e6
+            length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
+            seconds = float(length) if length else (file.duration or 0) / 1e6
             rate = stream.average_rate or Fraction(0)
             return Film(
                 width=stream.width,

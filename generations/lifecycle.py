@@ -389,7 +389,7 @@ def _settle_attempt(generation: Generation, to: str, **fields: Any) -> bool:
 
 def _first_look(generation: Generation, account: ApiAccount, now: datetime) -> datetime:
     seen = dispatch.seen_durations(generation.mode, account.demo)
-    return now + timedelta(seconds=pacing.next_look(0.0, seen, dispatch.looks_left(account, now)))
+    return now + timedelta(seconds=pacing.next_look(0.0, seen, dispatch.allowance(account, now)))
 
 
 def _close(submission: Submission, outcome: str, words: str, upstream_words: str = "", answer: Any = None) -> None:
@@ -501,7 +501,7 @@ def _answered(generation: Generation, account: ApiAccount, answer: veevid.Status
     if elapsed > pacing.STALLED_AFTER and generation.status == Status.PROCESSING:
         generation.move(Status.STALLED)
     seen = dispatch.seen_durations(generation.mode, account.demo)
-    wait = pacing.next_look(elapsed, seen, dispatch.looks_left(account))
+    wait = pacing.next_look(elapsed, seen, dispatch.allowance(account))
     _look_again(generation, at=timezone.now() + timedelta(seconds=wait))
     return None
 

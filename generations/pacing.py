@@ -6,11 +6,14 @@ rolling windows. A request counts from the moment it may have arrived last: when
 
 from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 PER_KEY_MINUTE = 30
 PER_ACCOUNT_HOUR = 200
 AT_ONCE = 3
 KEPT = 10  # of the hour, for what people wait for (a price) and for recovery
+KEPT_OF_MINUTE = 8  # of each key's minute, for the same and for submissions
+CLOSEST = 2.0  # seconds between two looks at one generation
 MINUTE, HOUR = 60.0, 3600.0
 
 #: What upstream says of itself: a generation takes 60 to 180 s. Used until enough has been seen.
@@ -26,16 +29,26 @@ GIVE_UP_AFTER = 7 * 24 * HOUR
 def room(kind: str, in_minute: int, in_hour: int) -> bool:
     """May one more request go out? `in_minute` counts the key's, `in_hour` the account's."""
     keep = 0 if kind in ("quote", "credits") else KEPT
-    return in_minute < PER_KEY_MINUTE and in_hour < PER_ACCOUNT_HOUR - keep
+    keep_of_minute = KEPT_OF_MINUTE if kind == "status" else 0
+    return in_minute < PER_KEY_MINUTE - keep_of_minute and in_hour < PER_ACCOUNT_HOUR - keep
 
 
-def affordable_looks(in_hour: int, unfinished: int) -> float:
-    """How many looks each unfinished generation may have, if the hour's free requests are shared out evenly.
+@dataclass(frozen=True)
+class Allowance:
+    """How many looks one generation may have within the hour, and how many seconds lie between two at least."""
 
-    Each also needs its submission and about one price.
+    looks: float
+    closest: float = CLOSEST
+
+
+def allowance(in_hour: int, running: int, waiting: int, keys: int) -> Allowance:
+    """Shares the hour's free requests out evenly, and the minute's among those that render now.
+
+    Each generation also needs its submission and about one price.
     """
     free = max(PER_ACCOUNT_HOUR - KEPT - in_hour, 0)
-    return max(free / max(unfinished, 1) - 2, 0.0)
+    a_minute = max(keys, 1) * (PER_KEY_MINUTE - KEPT_OF_MINUTE)
+    return Allowance(max(free / max(running + waiting, 1) - 2, 0.0), max(CLOSEST, MINUTE * running / a_minute))
 
 
 def quantile(sample: Sequence[float], share: float) -> float:
@@ -51,11 +64,11 @@ def expected(seen: Sequence[float]) -> list[float]:
     return sorted(seen) if len(seen) >= ENOUGH else sorted(PRIOR)
 
 
-def next_look(elapsed: float, seen: Sequence[float], looks_left: float) -> float:
+def next_look(elapsed: float, seen: Sequence[float], allowed: Allowance) -> float:
     """Seconds from now to the next look at a generation that has rendered for `elapsed` seconds.
 
-    With looks to spare they are spread evenly from the first to the last time by which others were done, 2 s apart at
-    the closest; with few, a look goes to the time by which most are done.
+    With looks to spare they are spread evenly from the first to the last time by which others were done; with few, a
+    look goes to the time by which most are done.
     """
     if elapsed >= STALLED_AFTER:
         return STALLED_EVERY
@@ -65,11 +78,13 @@ def next_look(elapsed: float, seen: Sequence[float], looks_left: float) -> float
         return early - elapsed
     left = sample[bisect_right(sample, elapsed) :]
     if not left:  # later than anything seen: back off from what has passed, faster when requests are few
-        share = 0.05 if looks_left >= 10 else 0.15 if looks_left >= 4 else 0.3
-        return min(max(elapsed * share, 2.0), 120.0)
-    if looks_left >= 5:
-        return sample[0] - elapsed if elapsed < sample[0] - 2 else max((left[-1] - elapsed) / looks_left, 2.0)
-    return max(quantile(left, 0.5 if looks_left >= 3 else 0.8) - elapsed, 3.0)
+        share = 0.05 if allowed.looks >= 10 else 0.15 if allowed.looks >= 4 else 0.3
+        return min(max(elapsed * share, allowed.closest), 120.0)
+    if allowed.looks >= 5:
+        if elapsed < sample[0] - CLOSEST:
+            return sample[0] - elapsed
+        return max((left[-1] - elapsed) / allowed.looks, allowed.closest)
+    return max(quantile(left, 0.5 if allowed.looks >= 3 else 0.8) - elapsed, allowed.closest)
 
 
 def foreseen(elapsed: float, seen: Sequence[float]) -> tuple[float, float] | None:

@@ -15,11 +15,30 @@
   }
 
   // Model, type and what other settings depend on redraw the settings; what only costs more or less asks for the price.
+  // While a file is on its way its place is left alone: the settings follow as soon as it has arrived.
+  let waiting = false;
+  function refit() {
+    waiting = Boolean(one("#media .htmx-request"));
+    if (!waiting) htmx.trigger(one("#settings"), "refit");
+  }
+  document.addEventListener("htmx:finally:request", () => waiting && setTimeout(refit));
+  document.addEventListener("htmx:after:settle", () => waiting && setTimeout(refit));
   document.addEventListener("change", (event) => {
     if (!inForm(event.target)) return;
-    if (event.target.matches("[data-decides]")) htmx.trigger(one("#settings"), "refit");
+    if (event.target.matches("[data-decides]")) refit();
     else if (event.target.matches("[data-priced]")) htmx.trigger(one("#price"), "reprice");
   });
+
+  // The server refuses a larger request before it has read it, which a browser shows as a broken connection.
+  const LARGEST = 250e6;
+  document.addEventListener("change", (event) => {
+    const field = event.target;
+    if (!inForm(field) || field.type !== "file" || [...field.files].every((file) => file.size < LARGEST)) return;
+    event.stopImmediatePropagation();
+    field.value = "";
+    const text = "This file is too large: images can have 20 MB, videos 200 MB. Nothing was sent.";
+    document.dispatchEvent(new CustomEvent("toast", { detail: { text, kind: "error" } }));
+  }, true);
 
   // -- scenes and shots -----------------------------------------------------------------------------------------------
   const rowsOf = (set) => all(".row2", set);
@@ -58,13 +77,17 @@
   }
   document.addEventListener("htmx:after:settle", settle);
   // Something was wrong: the first of it gets the focus.
-  document.addEventListener("htmx:after:settle", (event) => {
-    const { ctx } = event.detail;
-    if (ctx?.response?.status !== 422 || event.target.id === "sheet") return;
-    const wrong = one('#compose [aria-invalid="true"]');
-    if (!wrong) return one("#compose .notice")?.scrollIntoView({ block: "center" });
-    wrong.closest("details")?.setAttribute("open", "");
-    (wrong.matches("[role=radiogroup]") ? one("input:checked, input", wrong) : wrong).focus();
+  let wrong = false;
+  document.addEventListener("htmx:before:swap", ({ detail: { ctx } }) => {
+    wrong = ctx.response?.status === 422 && ctx.target?.id !== "sheet";
+  });
+  document.addEventListener("htmx:after:settle", () => {
+    const first = wrong && (one('#compose [aria-invalid="true"]') || one("#compose .notice:not(:empty)"));
+    if (!first) return;
+    wrong = false;
+    first.closest("details")?.setAttribute("open", "");
+    (first.matches("[role=radiogroup]") ? one("input:checked, input", first) : first).focus();
+    first.scrollIntoView({ block: "nearest" });
   });
   settle();
 })();

@@ -67,7 +67,7 @@ def ask(dailies: Dailies, statement: str) -> list[tuple[Any, ...]]:
     url = dailies.env["DATABASE_URL"]
     if url.startswith("postgres"):
         with psycopg.connect(url) as connection:
-            return connection.execute(statement).fetchall()  # type: ignore[arg-type]  # the tests' own words
+            return connection.execute(statement).fetchall()
     with closing(sqlite3.connect(dailies.folder / "dailies.sqlite3", timeout=20)) as connection:
         return connection.execute(statement).fetchall()
 

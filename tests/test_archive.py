@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.django_db, pytest.mark.processes]
 
 @pytest.fixture(scope="module")
 def simulator(make_simulator) -> Simulator:
-    return make_simulator("--speed", "1000", "--balance", "100000", "--minute-limit", "100000", "--hour-limit", "100000")
+    limits = ("--minute-limit", "100000", "--hour-limit", "100000")
+    return make_simulator("--speed", "1000", "--balance", "100000", *limits)
 
 
 @pytest.fixture
@@ -56,6 +57,7 @@ def not_stored(clip: Clip, words: str, settings) -> None:
     clip.refresh_from_db()
     assert (clip.state, clip.file.name) == (Clip.State.PENDING, "")
     assert words in clip.trouble
+    assert clip.fetch_at is not None
     assert clip.fetch_at > timezone.now()
     assert leftovers(settings) == []
 

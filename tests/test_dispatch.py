@@ -55,6 +55,12 @@ def test_the_hour_keeps_ten_requests_for_prices_and_recovery(account):
     assert prices == [True] * pacing.KEPT + [False]
 
 
+def test_looks_leave_some_of_every_minute_to_people(account):
+    looks = [take(account, "status", number / 10) for number in range(pacing.PER_KEY_MINUTE)]
+    assert sum(looks) == pacing.PER_KEY_MINUTE - pacing.KEPT_OF_MINUTE
+    assert take(account, "quote", 10)
+
+
 def test_a_request_counts_from_when_its_answer_came(account):
     """It may have arrived upstream as late as that, so the window is never passed over there."""
     for number in range(30):
@@ -114,7 +120,7 @@ from generations.models import ApiAccount, ApiCall
 account = ApiAccount.objects.get()
 def reserve(_):
     try:
-        dispatch.reserve(account, "status")
+        dispatch.reserve(account, "quote")
     except dispatch.NoRoom:
         pass
     finally:
@@ -163,14 +169,14 @@ def test_everybody_is_served_and_nobody_gets_two_turns_more_than_another_who_wai
 
 @given(st.floats(0, 1e6), st.lists(st.floats(0.1, 5000), max_size=80), st.floats(0, 200))
 def test_the_next_look_lies_ahead_and_within_the_hour(elapsed, seen, looks):
-    assert 0.4 < pacing.next_look(elapsed, seen, looks) <= max(pacing.HOUR, *seen, 0)
+    assert 0.4 < pacing.next_look(elapsed, seen, pacing.Allowance(looks)) <= max(pacing.HOUR, *seen, 0)
 
 
 def looks_until(done_after: float, seen: list[float], looks: float) -> tuple[int, float]:
     """How many looks a job of this length takes, and how late the last one notices."""
     at, count = 0.0, 0
     while at < done_after:
-        at += pacing.next_look(at, seen, looks)
+        at += pacing.next_look(at, seen, pacing.Allowance(looks))
         count += 1
     return count, at - done_after
 
@@ -193,8 +199,13 @@ def test_a_quick_model_nobody_knows_yet_is_not_kept_waiting():
     assert looks_until(8, [], looks=1) == (3, 2.0)
 
 
+def test_three_that_render_share_the_minute_of_their_key():
+    closest = pacing.allowance(in_hour=0, running=3, waiting=0, keys=1).closest
+    assert 3 * 60 / closest <= pacing.PER_KEY_MINUTE - pacing.KEPT_OF_MINUTE
+
+
 def test_what_takes_for_ever_is_looked_at_rarely():
-    assert pacing.next_look(3600, [60, 90, 120], 30) >= 1000
+    assert pacing.next_look(3600, [60, 90, 120], pacing.Allowance(30)) >= 1000
 
 
 @given(st.floats(0, 500), st.lists(st.floats(1, 1000), max_size=20))

@@ -101,9 +101,9 @@ def test_a_failed_tile_says_that_nothing_was_charged(page, mara):
 
 @pytest.mark.parametrize(
     ("query", "found"),
-    [("?q=dune", True), ("?q=DUNE+golden", True), ("?q=harbour", False), ("?model=veo3", True), ("?model=sora2", False),
-     ("?type=text-to-video", True), ("?type=image-to-video", False), ("?status=ready", True), ("?status=trouble", False),
-     ("?show=mine", True)],
+    [("?q=dune", True), ("?q=DUNE+golden", True), ("?q=harbour", False), ("?model=veo3", True),
+     ("?model=sora2", False), ("?type=text-to-video", True), ("?type=image-to-video", False), ("?status=ready", True),
+     ("?status=trouble", False), ("?show=mine", True)],
 )  # fmt: skip
 def test_filters_in_the_url_choose_what_is_shown(page, mara, query, found):
     clip = make_clip(mara, prompt="A dune at golden hour")
@@ -232,7 +232,6 @@ def test_somebody_in_no_team_gets_a_sentence(client, mara):
     answer = client.get("/")
     assert answer.status_code == 403
     assert "no team" in answer.content.decode()
-
 
 
 # -- bytes ------------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import requests
@@ -68,7 +69,7 @@ def due_now(generation: Generation) -> None:
     Generation.objects.filter(pk=generation.pk).update(next_look_at=timezone.now())
 
 
-def submitted(user: User, **answer: object) -> Generation:
+def submitted(user: User, **answer: Any) -> Generation:
     generation = confirmed(user)
     accepts(**answer)
     lifecycle.submit(generation.pk, "worker")
@@ -254,7 +255,7 @@ def test_a_refused_parameter_ends_it_with_the_vendors_words_and_nothing_charged(
     assert totals() == ledger.Totals(held=0, spent=0)
 
 
-def returned(mara: User, **answer: object) -> Generation:
+def returned(mara: User, **answer: Any) -> Generation:
     generation = confirmed(mara)
     responses.post(f"{API}/generate-video", **answer)
     lifecycle.submit(generation.pk, "worker")

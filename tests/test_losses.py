@@ -17,7 +17,7 @@ DOWN_FOR = 60  # seconds that the broker is away
 
 def paid_for(dailies: Dailies, prompt: str) -> int:
     """How often the simulator accepted, and so charged, a generation with this prompt."""
-    return sum(1 for row in dailies.simulator.generations() if row["prompt"] == prompt)
+    return [row["prompt"] for row in dailies.simulator.generations()].count(prompt)
 
 
 def wanted(count: int, word: str) -> list[tuple[str, str, str]]:
@@ -83,8 +83,8 @@ def test_workers_killed_again_and_again_lose_nothing_and_pay_nothing_twice(make_
     dailies.start_worker(2)
 
     def settled() -> bool:
-        statuses = jobs.state(dailies)["statuses"]
-        return statuses.get("COMPLETED", 0) + statuses.get("UNCONFIRMED", 0) == len(everything)
+        state = jobs.state(dailies)
+        return state["clips"].get("STORED", 0) + state["statuses"].get("UNCONFIRMED", 0) == len(everything)
 
     dailies.wait_for("every generation is settled", settled, 200)
     print(f"\n3 kills: {jobs.state(dailies)}, submissions at the simulator: {simulator.submissions()}")

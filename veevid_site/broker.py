@@ -37,6 +37,12 @@ def command(path: Path, data: Path) -> list[str]:
     return [find_server(), *options]
 
 
+def clean_up(path: Path, data: Path) -> None:
+    """Removes the short stand-in folder of a socket whose own folder has too long a name."""
+    if path.parent != data and path.parent.exists() and not path.exists():
+        path.parent.rmdir()
+
+
 def answers(path: Path) -> bool:
     try:
         with socket.socket(socket.AF_UNIX) as connection:

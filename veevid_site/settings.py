@@ -103,7 +103,7 @@ TEMPLATES = [
                 "django.contrib.messages.context_processors.messages",
                 "generations.views.gate.frame",
             ],
-            "builtins": ["generations.templatetags.words"],
+            "builtins": ["generations.templatetags.words", "django.contrib.humanize.templatetags.humanize"],
         },
     }
 ]
@@ -112,7 +112,7 @@ FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # -- the database -----------------------------------------------------------------------------------------------------
 DATABASE_URL = read.server_url("DATABASE_URL", ("postgres", "postgresql", "sqlite"))
-DATABASES = {"default": read.env.db_url_config(DATABASE_URL or f"sqlite:///{DATA_DIR / 'dailies.sqlite3'}")}
+DATABASES = {"default": read.env.db_url_config(DATABASE_URL or f"sqlite:///{quote(str(DATA_DIR / 'dailies.sqlite3'))}")}
 if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
     DATABASES["default"]["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
@@ -182,7 +182,7 @@ ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "none"
-ACCOUNT_SESSION_REMEMBER = True
+ACCOUNT_SESSION_REMEMBER = None  # the sign-in page asks
 ACCOUNT_LOGOUT_ON_GET = False
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "gallery"
@@ -193,7 +193,7 @@ LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
 USE_I18N = False
 USE_TZ = True
-USE_THOUSAND_SEPARATOR = True
+NUMBER_GROUPING = 3  # for intcomma; other numbers in templates (ids, sizes) stay as they are
 THOUSAND_SEPARATOR = ","
 
 LOGGING = {
@@ -207,6 +207,7 @@ LOGGING = {
         # a line for each nudge, several a second, would hide everything else
         "celery.app.trace": {"level": "WARNING"},
         "celery.worker.strategy": {"level": "WARNING"},
+        "celery.worker.request": {"level": "WARNING"},
         "celery.beat": {"level": "WARNING"},
     },
 }

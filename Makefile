@@ -1,0 +1,27 @@
+.PHONY: help run test lint lock css
+
+help: ## what each target does
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: ## start Dailies on http://127.0.0.1:8000 (PORT=… and DATA_DIR=… choose another place)
+	@scripts/install runtime
+	@exec .venv/bin/python manage.py up
+
+test: ## run the tests; ARGS="tests/test_up.py -k stop" chooses
+	@scripts/install test
+	@.venv/bin/python -m scripts.test_tools
+	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+lint: ## ruff and mypy
+	@scripts/install test
+	.venv/bin/python -m ruff check .
+	.venv/bin/python -m ruff format --check .
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && DATA_DIR="$$folder" .venv/bin/python -m mypy .
+
+lock: ## compile requirements/*.in into the locked *.txt (needs uv)
+	for name in runtime test; do uv pip compile -q --universal --generate-hashes --python-version 3.11 \
+	    requirements/$$name.in -o requirements/$$name.txt --custom-compile-command "make lock" || exit 1; done
+
+css: ## compile static/site.css from frontend/ (needs node)
+	npm ci
+	npm run build

@@ -1,0 +1,48 @@
+"""`manage.py prepare`: what has to be there before any process of Dailies starts. Does only what is not done yet."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.contrib.staticfiles.finders import get_finders
+from django.core.management import call_command
+from django.core.management.base import BaseCommand, CommandError
+from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
+
+
+class Command(BaseCommand):
+    help = "Makes the tables, collects the static files, adds the account of VEEVID_API_KEY or the demo account."
+    requires_system_checks: list[str] = []
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        prepare_database()
+        collect_static(settings.DATA_DIR / "static.stamp")
+
+
+def prepare_database() -> None:
+    try:
+        executor = MigrationExecutor(connection)
+        if executor.migration_plan(executor.loader.graph.leaf_nodes()):
+            call_command("migrate", interactive=False, verbosity=0, skip_checks=True)
+        call_command("createcachetable", verbosity=0)
+    except OperationalError as error:
+        raise CommandError(f"DATABASE_URL: the database does not answer: {str(error).strip()}") from None
+    call_command("ensure_accounts", verbosity=0)
+
+
+def collect_static(stamp: Path) -> None:
+    """Collects the static files when any of them has changed since the last time."""
+    backend = settings.STORAGES["staticfiles"]["BACKEND"]
+    seen = hashlib.sha256(backend.encode())
+    for finder in get_finders():
+        for name, storage in finder.list([]):
+            facts = os.stat(storage.path(name))
+            seen.update(f"{name} {facts.st_size} {facts.st_mtime_ns}\n".encode())
+    found = seen.hexdigest()
+    if stamp.exists() and stamp.read_text() == found and settings.STATIC_ROOT.exists():
+        return
+    call_command("collectstatic", interactive=False, clear=True, verbosity=0, skip_checks=True)
+    stamp.write_text(found)

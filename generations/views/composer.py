@@ -1,0 +1,169 @@
+"""What the compose page shows: the model cards, the places for media, the settings, the price panel."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from generations import catalogue, dispatch, forms, ledger, lifecycle, pacing, story
+from generations.models import Media, Quote
+from generations.views.gate import Request
+
+CHEAPEST, DEAREST = 10, 2000  # credits: the ends of the scale on a model's card
+FROM_WORDS = {
+    "text-to-video": "from text",
+    "image-to-video": "from an image",
+    "reference-to-video": "from references",
+    "video-to-video": "from a video",
+}
+
+
+@dataclass(frozen=True)
+class Card:
+    """One model in the picker."""
+
+    model: catalogue.Model
+    chosen: bool
+    able: bool
+    why: str
+
+    @property
+    def x(self) -> str:
+        return f"{100 * _on_scale(self.model.price_min):.1f}%"
+
+    @property
+    def width(self) -> str:
+        return f"{100 * (_on_scale(self.model.price_max) - _on_scale(self.model.price_min)):.1f}%"
+
+
+def _on_scale(price: int) -> float:
+    return math.log(price / CHEAPEST) / math.log(DEAREST / CHEAPEST)
+
+
+def _cards(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[Card]:
+    cards = []
+    for mode, model in models.items():
+        able = draft.generation_type in model.types
+        why = model.strength if able else f"Cannot start {FROM_WORDS[draft.generation_type]}"
+        cards.append(Card(model, mode == draft.mode, able, why))
+    return cards
+
+
+def _types(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[dict[str, Any]]:
+    able = {name for model in models.values() for name in model.types}
+    return [
+        {"name": name, "label": label, "chosen": name == draft.generation_type, "able": name in able}
+        for name, label in catalogue.TYPES.items()
+    ]
+
+
+def slots_shown(request: Request, draft: forms.Draft, errors: Mapping[str, str]) -> list[dict[str, Any]]:
+    ours = forms.uploads_of(request.user, (source for sources in draft.media.values() for source in sources))
+    slots = []
+    for slot in draft.slots:
+        sources = [s for s in draft.media.get(slot.name, []) if s in ours or not s.startswith(forms.OURS)]
+        slots.append(
+            {
+                "slot": slot,
+                "items": [item(source, ours.get(source)) for source in sources],
+                "room": len(sources) < slot.maximum,
+                "left": slot.maximum - len(sources),
+                "typed": draft.typed.get(slot.name, ""),
+                "error": errors.get(slot.name, ""),
+                "what": "image" if slot.kind == "image" else "video",
+                "accept": "image/jpeg,image/png,image/webp" if slot.kind == "image" else "video/mp4,video/quicktime",
+            }
+        )
+    return slots
+
+
+def item(source: str, media: Media | None) -> dict[str, Any]:
+    return {"source": source, "media": media, "name": media.name if media else source.split("://", 1)[-1]}
+
+
+@dataclass(frozen=True)
+class Price:
+    """What the price panel says."""
+
+    words: str = ""
+    quote: Quote | None = None
+    asking: bool = False  # the panel asks for it by itself as soon as it is on the page
+    problem: str = ""
+    said: str = ""  # by the vendor
+    balance: int | None = None
+    spent: int = 0
+    held: int = 0
+    ready: tuple[float, float] | None = None
+
+    @property
+    def credits(self) -> int:
+        return self.quote.credits if self.quote else 0
+
+    @property
+    def balance_after(self) -> int | None:
+        return None if self.balance is None else self.balance - self.credits
+
+    @property
+    def spent_after(self) -> int:
+        return self.spent + self.credits
+
+
+def price_of(request: Request, draft: forms.Draft, ask: bool) -> Price:
+    """The price of a draft: the known one, or asked for now if `ask`. A price that cannot be had is said in words."""
+    try:
+        billing, words = forms.billing(draft)
+    except catalogue.Invalid as invalid:
+        return Price(problem=" ".join(invalid.errors.values()), **money(request, draft.mode))
+    problem = said = ""
+    quote = None
+    try:
+        quote = lifecycle.quote(billing) if ask else lifecycle.known_quote(billing, dispatch.demo_mode())
+    except lifecycle.NoPrice as no:
+        problem, said = str(no), no.upstream_words
+    asking = quote is None and not ask
+    return Price(words, quote, asking, problem, said, **money(request, draft.mode))
+
+
+def money(request: Request, mode: str) -> dict[str, Any]:
+    demo = dispatch.demo_mode()
+    known = dispatch.balance(demo)
+    own = ledger.totals(user=request.user, since=ledger.month_start(), demo=demo)
+    return {
+        "balance": known[0] if known else None,
+        "spent": own.spent,
+        "held": own.held,
+        "ready": pacing.foreseen(0, story.usual(mode, demo)),
+    }
+
+
+def context(
+    request: Request,
+    draft: forms.Draft,
+    *,
+    errors: Mapping[str, str] | None = None,
+    notice: str = "",
+    ask: bool = False,
+) -> dict[str, Any]:
+    errors = errors or {}
+    models = forms.visible_models()
+    controls = forms.controls(draft, errors)
+    slots = slots_shown(request, draft, errors)
+    places = {"prompt", "mode", *(control.name for control in controls), *(each["slot"].name for each in slots)}
+    more = [control for control in controls if control.advanced]
+    return {
+        "draft": draft,
+        "model": catalogue.MODELS[draft.mode],
+        "from_words": FROM_WORDS[draft.generation_type],
+        "types": _types(draft, models),
+        "cards": _cards(draft, models),
+        "slots": slots,
+        "controls": [control for control in controls if not control.advanced],
+        "more": more,
+        "more_open": any(control.error for control in more),
+        "errors": errors,
+        "elsewhere": [sentence for name, sentence in errors.items() if name not in places],
+        "notice": notice,
+        "limit": catalogue.PROMPT_LIMIT,
+        "price": price_of(request, draft, ask),
+        "demo": dispatch.demo_mode(),
+    }

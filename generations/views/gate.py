@@ -1,0 +1,119 @@
+"""What stands around every page: the frame's figures, the first-run redirect, the closed sign-up, the health check."""
+
+import logging
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
+from django.urls import reverse
+from django.utils.deprecation import MiddlewareMixin
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST
+from django_htmx.middleware import HtmxDetails
+from kombu.exceptions import OperationalError
+
+from generations import access, dispatch, ledger, tasks
+from generations.models import UNFINISHED, Generation, Team, User
+
+logger = logging.getLogger(__name__)
+
+TEAM_IN_SESSION = "team"
+
+
+class Request(HttpRequest):
+    """A request behind `login_required`, with what the middleware adds: for the type checker."""
+
+    user: User
+    htmx: HtmxDetails
+
+
+class ClosedDoor(DefaultAccountAdapter):
+    """Nobody signs up by themselves: an admin or an invitation lets people in."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return False
+
+
+class FirstRunMiddleware(MiddlewareMixin):
+    """Until the first admin exists, every page leads to the welcome page."""
+
+    somebody_exists = False
+
+    def process_request(self, request: HttpRequest) -> HttpResponse | None:
+        if FirstRunMiddleware.somebody_exists or request.path.startswith(("/static/", "/healthz")):
+            return None
+        if User.objects.exists():
+            FirstRunMiddleware.somebody_exists = True
+            return None
+        welcome = reverse("welcome")
+        return None if request.path == welcome else redirect(welcome)
+
+
+def healthz(request: HttpRequest) -> HttpResponse:
+    """For load balancers: this process answers and its database does."""
+    User.objects.exists()
+    return HttpResponse("ok", content_type="text/plain")
+
+
+def current_team(request: Request) -> Team:
+    """The team a person works in now. Raises PermissionDenied for somebody without any."""
+    teams = list(access.teams_of(request.user))
+    if not teams:
+        raise PermissionDenied("You are in no team yet. An admin can add you to one.")
+    chosen = request.session.get(TEAM_IN_SESSION)
+    return next((team for team in teams if team.pk == chosen), teams[0])
+
+
+@login_required
+@require_POST
+def choose_theme(request: Request) -> HttpResponse:
+    """Remembers light, dark, or the system's choice."""
+    chosen = {"light": User.Theme.LIGHT, "dark": User.Theme.DARK}.get(request.POST.get("theme", ""), User.Theme.SYSTEM)
+    User.objects.filter(pk=request.user.pk).update(theme=chosen)
+    back = request.POST.get("next", "")
+    safe = url_has_allowed_host_and_scheme(back, {request.get_host()}, require_https=request.is_secure())
+    return redirect(back if safe else "gallery")
+
+
+def frame(request: HttpRequest) -> dict[str, Any]:
+    """What base.html shows on every page."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated or getattr(request, "htmx", False):
+        return {"theme": "", "demo": False}
+    teams = list(access.teams_of(user))
+    chosen = request.session.get(TEAM_IN_SESSION)
+    team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
+    demo = dispatch.demo_mode()
+    known = dispatch.balance(demo)
+    own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
+    return {
+        "theme": user.theme,
+        "demo": demo,
+        "teams": teams,
+        "team": team,
+        "balance": known[0] if known else None,
+        "spent_this_month": own.spent,
+        "held_now": own.held,
+        "running_count": Generation.objects.filter(team=team, status__in=UNFINISHED).count() if team else 0,
+        "may_configure": access.may_configure(user),
+        "may_generate": team is not None and access.may_generate(user, team),
+    }
+
+
+def ring() -> None:
+    """Tells the workers, after the commit, that something is due. One that is missed is found by the next tick."""
+    transaction.on_commit(_ring_now, robust=True)
+
+
+def _ring_now() -> None:
+    """At most about two seconds: a person waits, and a broker that is away must not be waited for."""
+    quickly = {"max_retries": 0, "socket_connect_timeout": 1, "socket_timeout": 1, "retry_on_timeout": False}
+    try:
+        with tasks.tick.app.connection_for_write(transport_options=quickly) as connection:
+            tasks.tick.apply_async(connection=connection, retry=False, **tasks.SOON)
+    except OperationalError as away:
+        logger.warning("the broker is away; the next tick finds what is due (%s)", away)

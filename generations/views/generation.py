@@ -1,0 +1,73 @@
+"""One generation: its clip, its price, what happened; or what went wrong and what now."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_POST, require_safe
+
+from generations import access, lifecycle, story
+from generations.models import UNFINISHED, Clip, Generation, Status
+from generations.views.gallery import ratio, tiles
+from generations.views.gate import Request
+from generations.words import credits
+
+
+def _find(request: Request, pk: int) -> Generation:
+    return get_object_or_404(tiles(access.generations_for(request.user)).select_related("team"), pk=pk)
+
+
+def _context(request: Request, generation: Generation) -> dict[str, Any]:
+    clip = getattr(generation, "clip", None)
+    neighbours = access.generations_for(request.user).filter(team=generation.team).exclude(status=Status.CANCELLED)
+    moving = generation.status in UNFINISHED or bool(clip and clip.state == Clip.State.PENDING)
+    return {
+        "g": generation,
+        "clip": clip if clip and clip.state == Clip.State.STORED else None,
+        "pending": clip if clip and clip.state == Clip.State.PENDING else None,
+        "lost": clip if clip and clip.state == Clip.State.GONE else None,
+        "moving": moving,
+        "place": story.Desk().place(generation),
+        "steps": story.steps(generation),
+        "facts": story.facts(generation),
+        "answers": story.answers(generation),
+        "ratio": ratio(generation),
+        "ghost": next((m.media for m in generation.media.all() if m.media), None),
+        "newer": neighbours.filter(pk__gt=generation.pk).order_by("pk").values_list("pk", flat=True).first(),
+        "older": neighbours.filter(pk__lt=generation.pk).order_by("-pk").values_list("pk", flat=True).first(),
+        "may_cancel": generation.status == Status.QUEUED and access.may_cancel(request.user, generation),
+        "may_generate": access.may_generate(request.user, generation.team),
+    }
+
+
+@login_required
+@require_safe
+def page(request: Request, pk: int) -> HttpResponse:
+    return render(request, "generation.html", _context(request, _find(request, pk)))
+
+
+@login_required
+@require_safe
+def live(request: Request, pk: int) -> HttpResponse:
+    """The part of the page that changes while work is under way."""
+    return render(request, "generation/_live.html", _context(request, _find(request, pk)))
+
+
+@login_required
+@require_POST
+def cancel(request: Request, pk: int) -> HttpResponse:
+    """Takes a waiting generation out of the line. What was sent cannot be called back: upstream has no such call."""
+    generation = _find(request, pk)
+    if not access.may_cancel(request.user, generation):
+        return render(
+            request, "403.html", {"sentence": "Only its owner or a manager can cancel this clip."}, status=403
+        )
+    if lifecycle.cancel(generation, request.user):
+        messages.success(request, f"Cancelled. {credits(generation.price)} given back, nothing was charged.")
+    elif generation.status == Status.CANCELLED:
+        messages.info(request, "It was cancelled already. Nothing was charged.")
+    else:
+        messages.warning(request, "Too late to cancel: it was sent to Veevid already.")
+    return redirect("queue" if request.POST.get("next") == "queue" else generation)

@@ -1,0 +1,254 @@
+"""Settings, for the site's admins: Veevid accounts and their keys, models on and off, the way to people."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
+from django.db import transaction
+from django.http import Http404, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_POST, require_safe
+from django_htmx.http import HttpResponseClientRedirect
+
+from generations import access, accounts, catalogue, dispatch, waiting
+from generations.models import ApiAccount, ApiKey, BalanceReading, SwitchedOff
+from generations.views.gate import Request
+
+EVERYDAY = ("", "turn", "slots", "paused", "account")  # of dispatch.WAITING: no news, or said by the account's state
+
+View = Callable[..., HttpResponse]
+
+
+def admins_only(view: View) -> View:
+    """Strangers sign in first; members get the plain words of the 403 page."""
+
+    @login_required
+    @wraps(view)
+    def guarded(request: Request, *args: Any, **kwargs: Any) -> HttpResponse:
+        if not access.may_configure(request.user):
+            raise PermissionDenied("Settings are for admins.")
+        return view(request, *args, **kwargs)
+
+    return guarded
+
+
+# -- what is shown ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One account, as its panel shows it."""
+
+    account: ApiAccount
+    limits: waiting.Limits
+    reading: BalanceReading | None
+    keys: list[ApiKey]
+    lane: str  # why new clips wait, when an admin may want to know
+
+
+def _panel(account: ApiAccount) -> Panel:
+    now = timezone.now()
+    lane = dispatch.lane(account, now)
+    return Panel(
+        account=account,
+        limits=waiting.limits(account, now),
+        reading=account.readings.order_by("-at", "-pk").first(),
+        keys=list(account.keys.exclude(state=ApiKey.State.REPLACED).order_by("pk")),
+        lane="" if lane in EVERYDAY else dispatch.WAITING[lane],
+    )
+
+
+def _shown_accounts() -> list[ApiAccount]:
+    """The real accounts; the demo account as long as it is the one in use."""
+    shown = ApiAccount.objects.order_by("pk")
+    return list(shown if dispatch.demo_mode() else shown.filter(demo=False))
+
+
+def _models() -> list[tuple[catalogue.Model, bool]]:
+    off = set(SwitchedOff.objects.values_list("mode", flat=True))
+    return [(model, mode not in off) for mode, model in catalogue.MODELS.items()]
+
+
+def _show(request: Request, status: int = 200, **more: Any) -> HttpResponse:
+    """The whole page. `more` says which form was not taken, and why."""
+    context = {
+        "panels": [_panel(account) for account in _shown_accounts()],
+        "real_accounts": ApiAccount.objects.filter(demo=False).order_by("pk"),
+        "models": _models(),
+        "demo_mode": dispatch.demo_mode(),
+        "welcome": "welcome" in request.GET,
+    }
+    return render(request, "settings.html", context | more, status=status)
+
+
+def _back(request: Request) -> HttpResponse:
+    if request.htmx:
+        return HttpResponseClientRedirect(reverse("settings"))
+    return redirect("settings")
+
+
+def _panel_again(request: Request, account: ApiAccount) -> HttpResponse:
+    """The account's panel under htmx, else the page again."""
+    if not request.htmx:
+        return redirect("settings")
+    account.refresh_from_db()
+    return render(request, "settings/_account.html", {"panel": _panel(account), "alone": True})
+
+
+@admins_only
+@require_safe
+def page(request: Request) -> HttpResponse:
+    return _show(request)
+
+
+# -- keys -------------------------------------------------------------------------------------------------------------
+
+
+def _key(pk: int) -> ApiKey:
+    return get_object_or_404(ApiKey.objects.select_related("account").exclude(state=ApiKey.State.REPLACED), pk=pk)
+
+
+@sensitive_post_parameters("secret")
+@admins_only
+@require_POST
+def add_key(request: Request) -> HttpResponse:
+    """Adds a key and tries it out once. A wrong one is explained at its field; the key itself is never sent back."""
+    chosen, label = request.POST.get("account", ""), request.POST.get("label", "").strip()[:80]
+    account = None
+    if chosen:
+        account = get_object_or_404(ApiAccount, pk=chosen, demo=False) if chosen.isdecimal() else _no_such_account()
+    was_demo = dispatch.demo_mode()
+    try:
+        key = accounts.add_key(account, request.POST.get("secret", ""), label)
+    except accounts.CannotAdd as no:
+        wrong: dict[str, Any] = {"add_wrong": str(no), "label": label, "chosen": chosen}
+        if request.htmx:
+            wrong |= {"real_accounts": ApiAccount.objects.filter(demo=False).order_by("pk"), "demo_mode": was_demo}
+            return render(request, "settings/_add_key.html", wrong, status=422)
+        return _show(request, 422, **wrong)
+    end = " Demo mode is over: clips made from now on are charged to this account." if was_demo else ""
+    _try_out(request, key, f"Key {key} added.{end}")
+    return _back(request)
+
+
+def _try_out(request: Request, key: ApiKey, said: str) -> None:
+    """One request with a key that has just come in, so that a wrong one shows at once."""
+    words = accounts.test_key(_key(key.pk))
+    works = ApiKey.objects.filter(pk=key.pk, state=ApiKey.State.ACTIVE).exists()
+    messages.add_message(request, messages.SUCCESS if works else messages.WARNING, f"{said} {words}")
+
+
+def _no_such_account() -> ApiAccount:
+    raise Http404("No such account.")
+
+
+@admins_only
+@require_POST
+def test_key(request: Request, pk: int) -> HttpResponse:
+    key = _key(pk)
+    words = accounts.test_key(key)
+    if not request.htmx:
+        messages.info(request, f"{key}: {words}")
+        return redirect("settings")
+    key.account.refresh_from_db()
+    context = {"panel": _panel(key.account), "alone": True, "tested": key.pk, "words": words}
+    return render(request, "settings/_account.html", context)
+
+
+@admins_only
+@require_POST
+def pause_key(request: Request, pk: int) -> HttpResponse:
+    key = _key(pk)
+    accounts.set_key_active(key, False)
+    return _panel_again(request, key.account)
+
+
+@admins_only
+@require_POST
+def resume_key(request: Request, pk: int) -> HttpResponse:
+    key = _key(pk)
+    try:
+        accounts.set_key_active(key, True)
+    except accounts.CannotAdd as no:
+        messages.error(request, str(no))
+    return _panel_again(request, key.account)
+
+
+@sensitive_post_parameters("secret")
+@admins_only
+@require_POST
+def replace_key(request: Request, pk: int) -> HttpResponse:
+    """Rotation. The old key stays in use when the new one cannot be taken."""
+    old = _key(pk)
+    if old.account.demo:
+        raise Http404("The demo key is not replaced.")
+    try:
+        key = accounts.replace_key(old, request.POST.get("secret", ""))
+    except accounts.CannotAdd as no:
+        wrong = {"replace_wrong": f"{no} {old} stays in use.", "replacing": old.pk}
+        if request.htmx:
+            context = wrong | {"panel": _panel(old.account), "alone": True}
+            return render(request, "settings/_account.html", context, status=422)
+        return _show(request, 422, **wrong)
+    _try_out(request, key, f"Key {key} has replaced {old}.")
+    return _back(request)
+
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
+
+
+def _set_open(request: Request, pk: int, opened: bool) -> HttpResponse:
+    account = get_object_or_404(ApiAccount, pk=pk)
+    accounts.set_account_open(account, opened)
+    return _panel_again(request, account)
+
+
+@admins_only
+@require_POST
+def pause_account(request: Request, pk: int) -> HttpResponse:
+    return _set_open(request, pk, False)
+
+
+@admins_only
+@require_POST
+def resume_account(request: Request, pk: int) -> HttpResponse:
+    return _set_open(request, pk, True)
+
+
+# -- models -----------------------------------------------------------------------------------------------------------
+
+
+@admins_only
+@require_POST
+def switch_model(request: Request) -> HttpResponse:
+    """Takes a model out of the form, or back in. What was confirmed already is not touched."""
+    mode = request.POST.get("mode", "")
+    if mode not in catalogue.MODELS:
+        raise Http404("No such model.")
+    wrong = (
+        "" if _switch(mode, request.POST.get("on") == "1") else "One model has to stay on: else nobody can make a clip."
+    )
+    if request.htmx:
+        context = {"models": _models(), "models_wrong": wrong}
+        return render(request, "settings/_models.html", context, status=422 if wrong else 200)
+    return _show(request, 422, models_wrong=wrong) if wrong else redirect(reverse("settings") + "#models")
+
+
+def _switch(mode: str, on: bool) -> bool:
+    """False: this was the last one on."""
+    with transaction.atomic():
+        list(ApiAccount.objects.select_for_update().order_by("pk"))  # two admins at once: one after the other
+        if on:
+            SwitchedOff.objects.filter(mode=mode).delete()
+            return True
+        if not set(catalogue.MODELS) - set(SwitchedOff.objects.values_list("mode", flat=True)) - {mode}:
+            return False
+        SwitchedOff.objects.get_or_create(mode=mode)
+        return True

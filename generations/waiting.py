@@ -1,0 +1,242 @@
+"""The queue as people see it: what renders, what waits and why, what the limits still allow. Reads, changes nothing."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import heapify, heappop, heappush
+
+from django.db.models import Count, Q, QuerySet
+
+from generations import catalogue, dispatch, pacing, story
+from generations.models import RENDERING, ApiAccount, ApiCall, ApiKey, Generation, Status, Team, User
+from generations.words import credits, duration_words, range_words
+
+REQUESTS_PER_CLIP = 5  # a price, the submission and about three looks
+
+Range = tuple[float, float]
+
+
+# -- limits -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much of what Veevid allows one account has used."""
+
+    account: ApiAccount
+    slots: int
+    hour: int
+    keys: Sequence[tuple[ApiKey, int]]  # active keys, and each one's requests of the last minute
+
+    @property
+    def percent(self) -> str:
+        return f"{100 * self.hour / pacing.PER_ACCOUNT_HOUR:.1f}"
+
+    @property
+    def room(self) -> int:
+        """About how many more clips this hour's requests are enough for."""
+        return max(pacing.PER_ACCOUNT_HOUR - pacing.KEPT - self.hour, 0) // REQUESTS_PER_CLIP
+
+
+def limits(account: ApiAccount, now: datetime) -> Limits:
+    since = now - timedelta(seconds=pacing.MINUTE)
+    recent = Q(calls__finished_at__gt=since) | Q(calls__finished_at=None, calls__at__gt=since)
+    used = Count("calls", filter=recent & ~Q(calls__outcome=ApiCall.Outcome.NOT_SENT))
+    keys = account.keys.filter(state=ApiKey.State.ACTIVE).annotate(used=used).order_by("pk")
+    return Limits(
+        account=account,
+        slots=dispatch.slots_taken(account, now),
+        hour=dispatch.requests_this_hour(account, now),
+        keys=[(key, key.used) for key in keys],
+    )
+
+
+# -- the queue --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One of an account's places. Without a generation it is free, or its clip is another team's."""
+
+    taken: bool
+    generation: Generation | None = None
+    place: story.Place | None = None
+    left: Range | None = None  # None when taken: longer than usual already
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """One row of the line: why it waits and when it is likely sent."""
+
+    generation: Generation
+    position: int | None
+    why: str
+    more: str
+    asks: bool  # for a person's attention
+    eta: str
+
+    @property
+    def starts(self) -> bool:
+        """Whether `eta` says when it starts, rather than what has to happen first."""
+        return self.eta.startswith("in ")
+
+    @property
+    def seconds(self) -> int:
+        return catalogue.length(self.generation.mode, self.generation.params)
+
+
+@dataclass(frozen=True)
+class Queue:
+    slots: Sequence[Slot]
+    limits: Sequence[Limits]
+    waiting: Sequence[Waiting]
+    others: int  # waiting clips of other teams, counted in the positions
+    unknown: Sequence[Waiting]
+    closed: str  # why nothing new is sent now; empty while a free slot is all it takes
+
+    @property
+    def busy(self) -> int:
+        return sum(slot.taken for slot in self.slots)
+
+    @property
+    def next_free(self) -> Range | None:
+        """When a slot is likely free again; None when one is free now."""
+        if not self.slots or self.busy < len(self.slots):
+            return None
+        left = [_free_in(slot) for slot in self.slots]
+        return min(low for low, _ in left), min(high for _, high in left)
+
+
+def queue(team: Team, person: User | None = None) -> Queue:
+    """The line as it stands, of one team or of one person in it. Other teams' clips take slots and places, unnamed."""
+    desk = story.Desk()
+    demo = dispatch.demo_mode()
+    accounts = list(dispatch.accounts(demo))
+    slots = [slot for account in accounts for slot in _slots(account, team, desk)]
+    ours = _with_media(Generation.objects.filter(team=team))
+    queued = {row.pk: row for row in ours.filter(status__in=(Status.QUEUED, Status.AWAITING_APPROVAL))}
+    line = dispatch.line(demo, desk.now)
+    unknown = ours.filter(status=Status.UNCONFIRMED).order_by("sent_at", "pk")
+    waiting = _waiting(queued, line, slots, accounts, desk)
+    if person:
+        waiting = [row for row in waiting if row.generation.owner_id == person.pk]
+        unknown = unknown.filter(owner=person)
+    return Queue(
+        slots=slots,
+        limits=[limits(account, desk.now) for account in accounts],
+        waiting=waiting,
+        others=sum(pk not in queued for pk in line),
+        unknown=[_unknown(row) for row in unknown],
+        closed="" if desk.lane(demo) in ("", "slots") else dispatch.WAITING[desk.lane(demo)],
+    )
+
+
+def _with_media(rows: QuerySet[Generation]) -> QuerySet[Generation]:
+    return rows.select_related("owner", "quote__account").prefetch_related("media__media")
+
+
+def _slots(account: ApiAccount, team: Team, desk: story.Desk) -> list[Slot]:
+    since = desk.now - dispatch.UNKNOWN_HOLDS_A_SLOT
+    under_way = Q(status__in=RENDERING) | Q(status=Status.UNCONFIRMED, sent_at__gt=since)
+    slots = []
+    for row in _with_media(account.generations.filter(under_way)).order_by("sent_at", "pk"):
+        elapsed = (desk.now - (row.sent_at or row.created_at)).total_seconds()
+        sample = desk.usual(row)
+        took = [seconds - elapsed for seconds in sample if seconds > elapsed]
+        left = (pacing.quantile(took, 0.25), pacing.quantile(took, 0.9)) if took else None
+        shown = row if row.team_id == team.pk else None
+        slots.append(Slot(taken=True, generation=shown, place=desk.place(row) if shown else None, left=left))
+    return slots + [Slot(taken=False)] * (pacing.AT_ONCE - len(slots))
+
+
+def starts(slots: Sequence[Range], durations: Sequence[Range]) -> list[Range]:
+    """Between how many seconds from now each of a line starts, when slots come free after `slots`, in any order."""
+    lows, highs = [low for low, _ in slots], [high for _, high in slots]
+    heapify(lows)
+    heapify(highs)
+    found = []
+    for quick, slow in durations:
+        first, last = heappop(lows), heappop(highs)
+        found.append((first, last))
+        heappush(lows, first + quick)
+        heappush(highs, last + slow)
+    return found
+
+
+def _waiting(
+    queued: dict[int, Generation], line: list[int], slots: list[Slot], accounts: list[ApiAccount], desk: story.Desk
+) -> list[Waiting]:
+    """The team's rows in the order they will be sent; those that cannot be sent yet come after the line."""
+    modes = dict(Generation.objects.filter(pk__in=line).values_list("pk", "mode"))
+    demo = accounts[0].demo if accounts else dispatch.demo_mode()
+    samples = {mode: story.usual(mode, demo) for mode in set(modes.values())}
+    durations = [(pacing.quantile(s, 0.25), pacing.quantile(s, 0.9)) for s in (samples[modes[pk]] for pk in line)]
+    free = [_free_in(slot) for slot in slots]
+    begins = dict(zip(line, starts(free, durations), strict=True)) if free else {}
+    running = Counter(
+        Generation.objects.filter(status__in=RENDERING, quote__account__demo=demo).values_list("owner_id", flat=True)
+    )
+    places = {pk: place for place, pk in enumerate(line, start=1)}
+    order = sorted(queued.values(), key=lambda g: (places.get(g.pk, len(line) + 1), g.not_before or g.queued_at, g.pk))
+    until = min((a.wait_until for a in accounts if a.wait_until and a.wait_until > desk.now), default=None)
+    return [_row(g, places.get(g.pk), begins.get(g.pk), running[g.owner_id], until, desk) for g in order]
+
+
+def _free_in(slot: Slot) -> Range:
+    if not slot.taken:
+        return 0.0, 0.0
+    return slot.left or (0.0, 120.0)  # late already: any moment now, or a good while
+
+
+def _row(
+    g: Generation, position: int | None, begins: Range | None, running: int, until: datetime | None, desk: story.Desk
+) -> Waiting:
+    if g.status == Status.AWAITING_APPROVAL:
+        return Waiting(g, None, "Needs approval", "", True, "when approved")
+    why = desk.why(g)
+    words = dispatch.WAITING.get(why, why)
+    words = words[:1].upper() + words[1:]
+    if g.not_before and g.not_before > desk.now:
+        return _held_back(g, why, words, desk.now)
+    if why in ("paused", "account", "key"):
+        return Waiting(g, position, words, "", True, "when an admin has looked")
+    if why in ("busy", "limit", "unreachable"):
+        return Waiting(g, position, words, "", False, _again(until, desk.now))
+    if why == "hour":
+        return Waiting(g, position, words, "", False, "within the hour")
+    eta = f"in {range_words(begins)}" if begins and begins[1] >= 1 else "in a moment"
+    if position == 1:
+        return Waiting(g, position, words if why == "slots" else "Next in line", "", False, eta)
+    if running:
+        own = f"{g.owner.get_short_name()} has {'one' if running == 1 else running} running"
+        return Waiting(g, position, own, "Others go first", False, eta)
+    return Waiting(g, position, words if why == "slots" else "Others first", "", False, eta)
+
+
+def _unknown(g: Generation) -> Waiting:
+    return Waiting(g, None, "Outcome unknown", "A person decides: charged or not", True, "")
+
+
+def _held_back(g: Generation, why: str, words: str, now: datetime) -> Waiting:
+    """One that is not tried before a certain time."""
+    if why == "credits":
+        last = g.submissions.order_by("-attempt").first()
+        return Waiting(g, None, words, _with_the_word(last.upstream_words if last else ""), True, "after a top-up")
+    if not g.wait_why:
+        words = "Its price is asked again"
+    return Waiting(g, None, words, "", False, _again(g.not_before, now))
+
+
+def _with_the_word(said: str) -> str:
+    """`Needs 320, has 12` -> `Needs 320 credits, has 12`; anything else as it was said."""
+    figures = re.fullmatch(r"Needs (\d+), has (\d+)", said)
+    return f"Needs {credits(int(figures[1]))}, has {int(figures[2]):,}" if figures else said
+
+
+def _again(until: datetime | None, now: datetime) -> str:
+    if until is None:
+        return "soon"
+    seconds = (until - now).total_seconds()
+    return f"tried again in {duration_words(round(max(seconds, 1) + 9, -1))}"

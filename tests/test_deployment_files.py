@@ -1,0 +1,123 @@
+"""docker-compose.yml, Dockerfile and .env.example: complete, and without a secret in them."""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from scripts.test_tools import find_compose
+from tests.servers import ROOT, clean_environment
+
+NEEDED = ["SECRET_KEY", "SECRETS_KEYS", "VEEVID_API_KEY", "POSTGRES_PASSWORD", "ALLOWED_HOSTS"]
+GIVEN = {name: f"given-{name.lower()}" for name in NEEDED}
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+LASTING = sorted(set(SERVICES) - {"prepare"})
+
+
+def config(env: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """`docker compose config`, away from any .env file of this checkout."""
+    command = find_compose()
+    if not command:
+        pytest.skip("no docker compose")
+    files = ["-f", str(ROOT / "docker-compose.yml"), "--project-directory", str(folder)]
+    clean = {name: value for name, value in clean_environment().items() if name not in NEEDED}
+    return subprocess.run(
+        [*command, *files, "config"], capture_output=True, text=True, env={**clean, **env}, check=False
+    )
+
+
+def literals(node: Any) -> list[str]:
+    if isinstance(node, dict):
+        return [text for value in node.values() for text in literals(value)]
+    if isinstance(node, list):
+        return [text for value in node for text in literals(value)]
+    return [str(node)]
+
+
+def test_compose_accepts_the_file_when_everything_is_given(tmp_path: Path) -> None:
+    done = config(GIVEN, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "postgres://dailies:given-postgres_password@postgres:5432/dailies" in done.stdout
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_compose_names_the_variable_that_is_missing(name: str, tmp_path: Path) -> None:
+    done = config({key: value for key, value in GIVEN.items() if key != name}, tmp_path)
+    assert done.returncode != 0
+    assert f"set {name}" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["SECRET_KEY", "SECRETS_KEYS", "VEEVID_API_KEY", "POSTGRES_PASSWORD"])
+def test_a_secret_has_no_value_in_the_file(name: str) -> None:
+    uses = [service["environment"][name] for service in SERVICES.values() if name in service.get("environment", {})]
+    assert uses
+    assert set(uses) == {f"${{{name}:?set {name}}}"}
+
+
+def test_no_password_is_written_into_a_url() -> None:
+    urls = [text for text in literals(COMPOSE) if "://" in text]
+    written = [url for url in urls if re.search(r"://[^/:@]*:(?!\$\{)[^/@]*@", url)]
+    assert written == []
+
+
+@pytest.mark.parametrize("name", LASTING)
+def test_every_lasting_service_has_a_health_check_and_comes_back(name: str) -> None:
+    assert SERVICES[name]["healthcheck"]["test"]
+    assert SERVICES[name]["restart"] == "unless-stopped"
+
+
+def test_the_worker_can_be_scaled() -> None:
+    assert not {"ports", "container_name", "hostname"} & set(SERVICES["worker"])
+
+
+def test_only_the_web_is_reachable_and_only_from_this_host() -> None:
+    ports = {name: service["ports"] for name, service in SERVICES.items() if "ports" in service}
+    assert ports == {"web": ["127.0.0.1:${PORT:-8000}:8000"]}
+
+
+def test_nothing_starts_before_the_tables_are_there() -> None:
+    waiting = {name: SERVICES[name]["depends_on"].get("prepare") for name in ("web", "worker", "beat")}
+    assert list(waiting.values()) == [{"condition": "service_completed_successfully"}] * 3
+
+
+def test_redis_writes_to_disk() -> None:
+    assert "--appendonly yes" in " ".join(SERVICES["redis"]["command"])
+
+
+def test_clips_uploads_and_tables_survive_a_new_container() -> None:
+    mounts = {name: service["volumes"] for name, service in SERVICES.items()}
+    assert mounts["web"] == mounts["worker"] == ["data:/data"]
+    assert mounts["postgres"] == ["postgres:/var/lib/postgresql/data"]
+
+
+def test_the_example_environment_names_all_that_is_needed_and_gives_no_secret() -> None:
+    lines = re.findall(r"^([A-Z_]+)=(.*)$", (ROOT / ".env.example").read_text(), re.MULTILINE)
+    example = dict(lines)
+    assert set(NEEDED) <= set(example)
+    assert [name for name in NEEDED if example[name]] == []
+
+
+def test_the_image_runs_as_nobody_special_and_installs_what_is_locked() -> None:
+    lines = (ROOT / "Dockerfile").read_text().splitlines()
+    assert "USER dailies" in lines
+    assert "RUN pip install --require-hashes -r requirements/runtime.txt" in lines
+    assert any(line.startswith("HEALTHCHECK") for line in lines)
+
+
+def test_no_secret_is_baked_into_the_image() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    assert not re.search(r"(SECRET|PASSWORD|API_KEY)\w*\s*=", text)
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+    assert ignored[0] == "*"
+    assert not any(line.startswith("!.env") for line in ignored)
+
+
+def test_everything_the_image_needs_is_copied_into_it() -> None:
+    kept = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    assert {"generations", "veevid_site", "simulator", "templates", "static", "manage.py", "gunicorn.conf.py"} <= kept
+    assert all(os.path.exists(ROOT / name) for name in kept)

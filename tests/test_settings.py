@@ -1,0 +1,64 @@
+"""Wrong settings stop the start with the variable's name; the value, which may be a secret, is never repeated."""
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from tests.servers import clean_environment, last_json, manage
+
+SETTING = "import json; from django.conf import settings; print(json.dumps({}))"
+WRONG = {
+    "DEBUG": ["perhaps-6174"],
+    "PORT": ["eighty-6174", "0", "70000"],
+    "SECRET_KEY": ["short-6174"],
+    "SECRETS_KEYS": ["not-a-fernet-key-6174"],
+    "ALLOWED_HOSTS": ["https://dailies-6174.example"],
+    "CSRF_TRUSTED_ORIGINS": ["dailies-6174.example"],
+    "DATABASE_URL": ["mysql://me:6174@db/dailies"],
+    "REDIS_URL": ["amqp://me:6174@broker"],
+    "VEEVID_API_URL": ["ftp://veevid-6174.example", "veevid-6174.example/api"],
+    "VEEVID_API_KEY": ["sk_live_6174", "vv_sk_with a space 6174"],
+    "VEEVID_MEDIA_HOSTS": ["https://cdn-6174.example/videos"],
+    "DATA_DIR": ["/dev/null/6174"],
+}
+CASES = [(name, value) for name, values in WRONG.items() for value in values]
+
+
+def setting(expression: str, **env: str) -> object:
+    return last_json(
+        manage(clean_environment(**env), "shell", "-v0", "--no-imports", "-c", SETTING.format(expression)).stdout
+    )
+
+
+@pytest.mark.parametrize(("name", "value"), CASES)
+def test_a_wrong_value_stops_the_start_with_the_variables_name(name: str, value: str, tmp_path: Path) -> None:
+    done = manage(clean_environment(**{"DATA_DIR": str(tmp_path), name: value}), "check", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert said.startswith(f"Dailies cannot start. {name}: ")
+    assert "Traceback" not in said
+    assert "6174" not in said
+
+
+def test_it_starts_with_no_variable_set_but_the_folder(tmp_path: Path) -> None:
+    assert setting("[settings.PORT, settings.DEBUG]", DATA_DIR=str(tmp_path)) == [8000, False]
+
+
+def test_secrets_made_at_the_first_start_are_kept_and_private(tmp_path: Path) -> None:
+    both = "[settings.SECRET_KEY, settings.SECRETS_KEYS]"
+    assert setting(both, DATA_DIR=str(tmp_path)) == setting(both, DATA_DIR=str(tmp_path))
+    secrets = [tmp_path / "secret-key", tmp_path / "secrets-key"]
+    assert {stat.S_IMODE(path.stat().st_mode) for path in secrets} == {0o600}
+
+
+def test_an_https_origin_makes_cookies_secure(tmp_path: Path) -> None:
+    cookies = "[settings.SESSION_COOKIE_SECURE, settings.CSRF_COOKIE_SECURE]"
+    here = {"DATA_DIR": str(tmp_path), "CSRF_TRUSTED_ORIGINS": "https://dailies.example.com"}
+    assert setting(cookies, **here) == [True, True]
+
+
+def test_the_brokers_socket_fits_a_long_folder_name(tmp_path: Path) -> None:
+    socket = setting("str(settings.BROKER_SOCKET)", DATA_DIR=str(tmp_path / ("long" * 30)))
+    assert len(os.fsencode(str(socket))) <= 100
