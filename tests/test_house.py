@@ -1,0 +1,81 @@
+"""The house keeps its proportions: imports go downward, and one place opens the paid socket."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+APP = Path(__file__).resolve().parent.parent / "generations"
+
+FLOORS = {
+    5: ["views", "urls", "admin", "management", "templatetags"],
+    4: ["tasks", "forms"],
+    3: ["lifecycle", "dispatch", "archive", "accounts", "uploads", "story", "waiting", "reports"],
+    2: ["ledger", "access"],
+    1: ["models", "apps"],
+    0: ["veevid", "catalogue", "pacing", "film", "words"],
+}
+FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
+SOURCES = [path for path in APP.rglob("*.py") if "migrations" not in path.parts and path.name != "__init__.py"]
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(APP).parts[0].removesuffix(".py")
+
+
+def imported(path: Path) -> Iterator[tuple[ast.AST, str]]:
+    """Each import of ours in a file, as (node, module of the app)."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "generations":
+            yield from ((node, alias.name) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("generations."):
+            yield node, str(node.module).split(".")[1]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(APP)))
+def test_a_module_imports_only_from_its_own_floor_and_below(path):
+    own = FLOOR_OF[name_of(path)]
+    upward = [module for _, module in imported(path) if FLOOR_OF[module] > own]
+    assert upward == []
+
+
+def test_no_two_modules_of_a_floor_import_each_other():
+    uses = {(name_of(path), module) for path in SOURCES for _, module in imported(path) if module != name_of(path)}
+    assert [pair for pair in uses if pair[::-1] in uses] == []
+
+
+def test_no_import_hides_inside_a_function():
+    hidden = [
+        f"{path.name}:{node.lineno}"
+        for path in SOURCES
+        for function in ast.walk(ast.parse(path.read_text()))
+        if isinstance(function, ast.FunctionDef)
+        for node in ast.walk(function)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
+    assert hidden == []
+
+
+def calls_of(name: str) -> list[str]:
+    return [
+        f"{path.relative_to(APP)}"
+        for path in SOURCES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
+    ]
+
+
+def test_exactly_one_call_site_sends_the_paid_request():
+    assert calls_of("generate") == ["lifecycle.py"]
+    assert (APP / "lifecycle.py").read_text().count("_send(") == 2  # its definition and its one use
+
+
+def test_only_the_client_and_the_archive_speak_http():
+    speaking = [path.name for path in SOURCES if "import requests" in path.read_text()]
+    assert sorted(speaking) == ["archive.py", "veevid.py"]
+
+
+def test_the_status_of_a_generation_changes_only_by_its_guarded_move():
+    changing = [path.name for path in SOURCES if ".update(status=" in path.read_text().replace("\n", "")]
+    assert changing == ["work.py"]
