@@ -13,7 +13,8 @@ from typing import TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, Q, QuerySet
+from django.db.models import F, Max, Q, QuerySet, Sum
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from generations import pacing
@@ -324,9 +325,22 @@ def allowance(account: ApiAccount, now: datetime | None = None) -> pacing.Allowa
 
 
 def balance(demo: bool) -> tuple[int, datetime] | None:
-    """The newest balance of all accounts together, and when the oldest of those was read. None when none was."""
+    """What all accounts together should have now, and when the oldest of their readings was taken. None: none was.
+
+    Each account's newest reading, less what was accepted since, plus what was given back since.
+    """
     newest = BalanceReading.objects.filter(account__demo=demo).values("account").annotate(newest=Max("pk"))
     readings = list(BalanceReading.objects.filter(pk__in=[row["newest"] for row in newest]))
     if not readings:
         return None
-    return sum(reading.credits for reading in readings), min(reading.at for reading in readings)
+    return sum(_since(reading) for reading in readings), min(reading.at for reading in readings)
+
+
+def _since(reading: BalanceReading) -> int:
+    rows = Generation.objects.filter(account_id=reading.account_id).exclude(upstream_id=None)
+    later = Coalesce(Sum(Coalesce("charged", "price"), filter=Q(sent_at__gt=reading.at)), 0)
+    back = Coalesce(
+        Sum(F("price") - F("charged"), filter=Q(sent_at__lte=reading.at, finished_at__gt=reading.at)), 0
+    )
+    moved = rows.aggregate(later=later, back=back)
+    return reading.credits - moved["later"] + moved["back"]

@@ -18,7 +18,7 @@ class _Form(HTMLParser):
     def __init__(self, name: str) -> None:
         super().__init__()
         self.name, self.inside = name, False
-        self.fields: list[tuple[str, str]] = []
+        self.fields: list[tuple[Any, Any]] = []
         self.area = self.select = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

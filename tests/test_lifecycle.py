@@ -361,6 +361,31 @@ def test_three_generations_at_once_and_no_fourth(mara):
     assert sent_to("generate-video") == 3
 
 
+# -- the balance ------------------------------------------------------------------------------------------------------
+
+
+def expected_balance() -> int:
+    known = dispatch.balance(demo=False)
+    assert known is not None
+    return known[0]
+
+
+def test_the_balance_falls_by_what_was_accepted_since_it_was_read(mara):
+    submitted(mara)
+    assert expected_balance() == 5000 - 140
+
+
+def test_the_balance_rises_again_when_a_generation_fails(mara):
+    generation = submitted(mara)
+    price_is(20, balance=4860)
+    lifecycle.quote(make_order(mode="grok-imagine").billing)  # read while it renders: the 140 are already gone
+    assert expected_balance() == 4860
+    status_is(status="failed", error_message="capacity", credits_used=0)
+    due_now(generation)
+    lifecycle.look(generation.pk)
+    assert expected_balance() == 5000
+
+
 # -- look and end -----------------------------------------------------------------------------------------------------
 
 
