@@ -10,7 +10,7 @@ run: ## start Dailies on http://127.0.0.1:8000 (PORT=… and DATA_DIR=… choose
 test: ## run the tests; ARGS="tests/test_up.py -k stop" chooses
 	@scripts/install test
 	@.venv/bin/python -m scripts.test_tools
-	@.venv/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: ## ruff and mypy
 	@scripts/install test

@@ -41,6 +41,12 @@ def pytest_configure() -> None:
         os.environ.pop(variable, None)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that start real processes come first: they take longest, and must not be what one worker ends with."""
+    slow = {item.path for item in items if item.get_closest_marker("processes")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 # -- in CI, a test that was skipped has not passed ------------------------------------------------------------------
 def _skipped(config: pytest.Config) -> list[Any]:
     terminal = config.pluginmanager.get_plugin("terminalreporter")

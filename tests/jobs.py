@@ -62,6 +62,11 @@ def confirm_all(dailies: Dailies, wanted: list[tuple[str, str, str]]) -> list[in
     return dailies.python(CONFIRM.format(wanted=wanted))
 
 
+def clips(count: int, word: str) -> list[tuple[str, str, str]]:
+    """So many cheap clips to confirm, each with a prompt of its own."""
+    return [("grok-imagine", "text-to-video", f"{word} {number}") for number in range(count)]
+
+
 def ask(dailies: Dailies, statement: str) -> list[tuple[Any, ...]]:
     """The rows that one SELECT finds in the instance's database; quick enough to be asked again and again."""
     url = dailies.env["DATABASE_URL"]

@@ -14,6 +14,8 @@ import pytest
 from tests.servers import Process, clean_environment, free_port, get, manage, wait_for
 
 SOCKET_FOLDER = "from django.conf import settings; print(settings.BROKER_SOCKET.parent)"
+pytestmark = pytest.mark.processes
+
 CODE = re.compile(r"\b[2-9A-Z]{4}-[2-9A-Z]{4}-[2-9A-Z]{4}\b")
 
 
