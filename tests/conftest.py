@@ -30,6 +30,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "veevid_site.settings"
 settings.DATABASES["default"]["TEST"] = {"NAME": str(settings.DATA_DIR / "test.sqlite3")}  # a file: threads share it
 settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 settings.CELERY_BROKER_URL = "memory://"
+settings.STATIC_ROOT.mkdir()  # whitenoise warns about a folder that is not there
 django.setup()
 
 IN_CI = os.environ.get("CI") == "true"
