@@ -46,6 +46,11 @@ def media_for(user: User) -> QuerySet[Media]:
     return Media.objects.filter(team__memberships__user=user)
 
 
+def may_decide(user: User, generation: Generation) -> bool:
+    """What becomes of a submission with an unknown outcome is for managers of its team and for admins."""
+    return may_see_team_spend(user, generation.team)
+
+
 def may_cancel(user: User, generation: Generation) -> bool:
     """One's own, or any of the team for a manager and an admin."""
     return generation.owner_id == user.pk or may_see_team_spend(user, generation.team)

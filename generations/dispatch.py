@@ -47,6 +47,7 @@ Answer = TypeVar("Answer")
 BUSY_FOR = 15.0  # seconds, when a 429 does not say how long
 UNKNOWN_HOLDS_A_SLOT = timedelta(minutes=10)  # an unconfirmed submission may be rendering: it counts for so long
 QUESTION_TIMEOUT, QUESTION_DEADLINE = 15, 20  # seconds, for a price, a status or a balance
+CHECK_HOLDS_THE_LANE = timedelta(minutes=3)  # no longer, should the balance not be readable
 LEASE_GRACE = timedelta(seconds=5)
 AT_A_TIME = 50  # due rows of one kind that one tick announces
 
@@ -65,6 +66,7 @@ WAITING = {
     "slots": "all slots busy",
     "hour": "hour's requests used",
     "busy": "Veevid is busy",
+    "checking": "checking an unknown outcome",
     "limit": "Veevid asks to wait",
     "unreachable": "Veevid unreachable, nothing spent",
     "credits": "out of credits",
@@ -162,6 +164,8 @@ def lane(account: ApiAccount, now: datetime | None = None) -> str:
         return "slots"
     if account.generations.filter(status=Status.SUBMITTING).exists():
         return "turn"  # one submission at a time, so that a balance reading brackets exactly one
+    if account.submissions.filter(check_at__gt=now - CHECK_HOLDS_THE_LANE).exists():
+        return "checking"
     try:
         _pick_key(account, ApiCall.Kind.GENERATE, now)
     except NoRoom as no:
@@ -324,6 +328,12 @@ def allowance(account: ApiAccount, now: datetime | None = None) -> pacing.Allowa
     return pacing.allowance(requests_this_hour(account, now), running, waiting, keys)
 
 
+def expected_balance(account: ApiAccount) -> tuple[int, datetime] | None:
+    """What one account should have now by our books, and when the reading behind that was taken."""
+    reading = account.readings.order_by("-pk").first()
+    return (since(reading), reading.at) if reading else None
+
+
 def balance(demo: bool) -> tuple[int, datetime] | None:
     """What all accounts together should have now, and when the oldest of their readings was taken. None: none was.
 
@@ -333,14 +343,13 @@ def balance(demo: bool) -> tuple[int, datetime] | None:
     readings = list(BalanceReading.objects.filter(pk__in=[row["newest"] for row in newest]))
     if not readings:
         return None
-    return sum(_since(reading) for reading in readings), min(reading.at for reading in readings)
+    return sum(since(reading) for reading in readings), min(reading.at for reading in readings)
 
 
-def _since(reading: BalanceReading) -> int:
+def since(reading: BalanceReading) -> int:
+    """What an account should have now: what it had, less what was accepted since, plus what was given back since."""
     rows = Generation.objects.filter(account_id=reading.account_id).exclude(upstream_id=None)
     later = Coalesce(Sum(Coalesce("charged", "price"), filter=Q(sent_at__gt=reading.at)), 0)
-    back = Coalesce(
-        Sum(F("price") - F("charged"), filter=Q(sent_at__lte=reading.at, finished_at__gt=reading.at)), 0
-    )
+    back = Coalesce(Sum(F("price") - F("charged"), filter=Q(sent_at__lte=reading.at, finished_at__gt=reading.at)), 0)
     moved = rows.aggregate(later=later, back=back)
     return reading.credits - moved["later"] + moved["back"]

@@ -41,6 +41,7 @@ SHORT_QUOTE_LASTS = timedelta(seconds=30)  # one that said "not enough credits" 
 CONFIRMATION_LASTS = 30 * 60  # seconds
 WAIT_FOR_CREDITS = timedelta(minutes=5)
 LOOK_LEASE = timedelta(seconds=dispatch.QUESTION_DEADLINE + 10)
+SETTLES_IN = timedelta(seconds=10)  # before the balance is read for an unclear submission
 SEND_MARGIN = timedelta(seconds=5)
 CONFIRMATION_SALT = "dailies.confirmation"
 
@@ -298,11 +299,11 @@ def _claim(pk: int, worker: str) -> Submission | None:
             if dispatch.lane(account, now) != "":
                 continue
             call = dispatch.reserve(account, ApiCall.Kind.GENERATE, generation)
+            uploads = generation.media.filter(media__isnull=False).count()
+            before = dispatch.expected_balance(account)
             if not generation.move(Status.SUBMITTING, account=account, sent_at=now, wait_why="", not_before=None):
                 transaction.set_rollback(True)
                 return None
-            uploads = generation.media.filter(media__isnull=False).count()
-            reading = account.readings.order_by("-at", "-pk").first()
             return Submission.objects.create(
                 generation=generation,
                 attempt=generation.submissions.count() + 1,
@@ -312,7 +313,8 @@ def _claim(pk: int, worker: str) -> Submission | None:
                 worker=worker[:120],
                 at=now,
                 deadline=now + timedelta(seconds=veevid.DEADLINE * (1 + uploads)),
-                balance_before=reading.credits if reading else None,
+                balance_before=before[0] if before else None,
+                balance_read_at=before[1] if before else None,
             )
     return None
 
@@ -452,7 +454,8 @@ def _not_accepted(submission: Submission, error: veevid.UpstreamError) -> None:
 
 def _unconfirmed(submission: Submission, words: str, said: str) -> None:
     """No clear answer: it may have been charged. The hold stays, and nothing is sent again by itself."""
-    submission.generation.move(Status.UNCONFIRMED, upstream_words=said[:2000])
+    if submission.generation.move(Status.UNCONFIRMED, upstream_words=said[:2000]):
+        Submission.objects.filter(pk=submission.pk).update(check_at=timezone.now() + SETTLES_IN)
     _close(submission, Submission.Outcome.UNCLEAR, words, said)
 
 

@@ -7,8 +7,8 @@ from datetime import datetime
 from django.conf import settings
 from django.utils import timezone
 
-from generations import catalogue, dispatch, pacing
-from generations.models import UNFINISHED, Clip, Generation, LedgerEntry, Status, Submission
+from generations import catalogue, dispatch, pacing, reconcile
+from generations.models import UNFINISHED, Clip, Decision, Evidence, Generation, LedgerEntry, Status, Submission
 from generations.words import bytes_words, credits, duration_words, ordinal_words, range_words
 
 Range = tuple[float, float]
@@ -26,6 +26,7 @@ SHAPES = {
     Status.UNCONFIRMED: ("s-unknown", "unknown"),
     Status.CANCELLED: ("s-off", "off"),
 }
+VERSION = "Version"  # label of the parameter that chooses among a model's versions
 OVER_TIME = 95  # percent: the bar stops here when it takes longer than usual
 
 
@@ -146,7 +147,7 @@ def steps(generation: Generation) -> list[Step]:
     found = [Step(generation.quote.at, "Quoted", credits(generation.quote.credits))]
     attempts = list(generation.submissions.order_by("attempt"))
     for submission in attempts:
-        found += _attempt(submission, len(attempts))
+        found += _attempt(submission, len(attempts)) + _checked(submission)
     if generation.finished_at and generation.status in (Status.COMPLETED, Status.FAILED):
         done = generation.status == Status.COMPLETED
         found.append(
@@ -183,6 +184,18 @@ def _attempt(submission: Submission, attempts: int) -> list[Step]:
     if submission.outcome == Outcome.UNCLEAR:
         return [Step(submission.at, "Sent once, no clear answer", submission.words, "ask")]
     return [Step(submission.at, "Being sent", "")]
+
+
+def _checked(submission: Submission) -> list[Step]:
+    """What the balance said about an unclear submission, and what was decided."""
+    found = []
+    for evidence in submission.evidence.order_by("pk"):
+        found.append(Step(evidence.at, "Balance read", f"It {evidence.get_verdict_display()}", "ask"))
+    decision = Decision.objects.filter(submission=submission).select_related("who").first()
+    if decision:
+        who = decision.who.get_short_name() if decision.who else "Dailies"
+        found.append(Step(decision.at, f"Decided by {who}", f"{decision.get_kind_display()}. {decision.note}".strip()))
+    return found
 
 
 def _money(entry: LedgerEntry, generation: Generation) -> Step:
@@ -242,22 +255,33 @@ def answers(generation: Generation) -> Answers | None:
         why = release.why if release else "cancelled"
         happened = ("It was never sent", why[:1].upper() + why[1:] + ".")
         return Answers("Cancelled", happened, nothing, again)
+    return _unknown(generation, last, said)
+
+
+def _unknown(generation: Generation, last: Submission | None, said: str) -> Answers:
     happened = ("Sent once, no clear answer", f"{last.words if last else ''} {said}".strip())
+    evidence = last.evidence.order_by("-pk").first() if last else None
+    dropped = evidence is not None and evidence.verdict == Evidence.Verdict.DROPPED
+    unchanged = evidence is not None and evidence.verdict == Evidence.Verdict.UNCHANGED
+    guess = f"Probably: {credits(generation.price)}" if dropped else "Probably not" if unchanged else "Possibly"
     return Answers(
         "Outcome unknown",
         happened,
+        (guess, reconcile.in_words(last) if last else ""),
         (
-            "Possibly",
-            f"Veevid may have charged {credits(generation.price)}. They stay held until a person has checked.",
+            "A person decides",
+            f"{credits(generation.price)} stay held. Nothing is sent again by itself, so nothing is paid twice.",
         ),
-        ("A person decides", "Nothing is sent again by itself, so nothing is paid twice."),
     )
 
 
 def facts(generation: Generation) -> list[tuple[str, str]]:
-    """Price and parameters for the clip's page, as label and value."""
+    """Price, model and parameters for the clip's page, as label and value. A version stands with its model's name."""
     found = [("Price quoted", credits(generation.price))]
     if generation.charged is not None:
         found.append(("Charged", credits(generation.charged)))
-    found += list(catalogue.facts(generation.mode, generation.generation_type, generation.params))
-    return found
+    model = catalogue.MODELS.get(generation.mode)
+    parameters = catalogue.facts(generation.mode, generation.generation_type, generation.params)
+    name = [model.name if model else generation.mode, *(words for label, words in parameters if label == VERSION)]
+    found.append(("Model", " ".join(name)))
+    return found + [(label, words) for label, words in parameters if label != VERSION]

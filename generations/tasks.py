@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import archive, dispatch, lifecycle
+from generations import archive, dispatch, lifecycle, reconcile
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -16,7 +16,7 @@ def tick() -> None:
     due = dispatch.due()
     for pk in due.lost:
         lifecycle.lose(pk)
-    for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch)):
+    for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
 
@@ -32,6 +32,11 @@ def look(pk: int) -> None:
     clip = lifecycle.look(pk)
     if clip:
         fetch.apply_async((clip.pk,), **SOON)
+
+
+@shared_task
+def check(pk: int) -> None:
+    reconcile.check(pk)
 
 
 @shared_task

@@ -11,7 +11,7 @@ APP = Path(__file__).resolve().parent.parent / "generations"
 FLOORS = {
     5: ["views", "urls", "admin", "management", "templatetags"],
     4: ["tasks", "forms"],
-    3: ["lifecycle", "dispatch", "archive", "accounts", "uploads", "story", "waiting", "reports"],
+    3: ["lifecycle", "dispatch", "archive", "reconcile", "accounts", "uploads", "story", "waiting", "reports"],
     2: ["ledger", "access"],
     1: ["models", "apps"],
     0: ["veevid", "catalogue", "pacing", "film", "words"],

@@ -21,6 +21,9 @@ class ApiAccount(models.Model):
     name = models.CharField(max_length=80)
     demo = models.BooleanField(default=False, help_text="Speaks to the simulator; nothing it spends is money.")
     state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    exclusive = models.BooleanField(
+        default=False, help_text="Nothing but Dailies spends on this account: a clean balance may decide by itself."
+    )
     state_why = models.TextField(blank=True, help_text="Upstream's own words, when it closed the account.")
     wait_until = models.DateTimeField(null=True, blank=True, help_text="No new submission before this time.")
     wait_why = models.CharField(max_length=20, blank=True)

@@ -106,7 +106,8 @@ NEXT: dict[str, set[str]] = {
     Status.SUBMITTING: {Status.QUEUED, Status.PROCESSING, Status.REJECTED, Status.UNCONFIRMED},
     Status.PROCESSING: {Status.COMPLETED, Status.FAILED, Status.STALLED},
     Status.STALLED: {Status.COMPLETED, Status.FAILED},
-    Status.UNCONFIRMED: {Status.PROCESSING, Status.REJECTED},  # its own answer, when that comes late after all
+    # Its own answer when that comes late after all, or a recorded Decision.
+    Status.UNCONFIRMED: {Status.PROCESSING, Status.REJECTED, Status.QUEUED, Status.FAILED, Status.CANCELLED},
     Status.COMPLETED: set(),
     Status.FAILED: set(),
     Status.REJECTED: set(),
@@ -222,13 +223,53 @@ class Submission(models.Model):
     words = models.TextField(blank=True, help_text="What happened, for people.")
     upstream_words = models.TextField(blank=True)
     answer = models.JSONField(null=True)
-    balance_before = models.BigIntegerField(null=True)
+    balance_before = models.BigIntegerField(null=True, help_text="What the account should have had, just before.")
+    balance_read_at = models.DateTimeField(null=True, help_text="When the reading behind it was taken.")
+    check_at = models.DateTimeField(null=True, help_text="When the balance is to be read, after an unclear end.")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["generation", "attempt"], name="one_row_per_attempt")]
 
     def __str__(self) -> str:
         return f"attempt {self.attempt} of {self.generation}"
+
+
+class Evidence(models.Model):
+    """What the balance says about a submission that ended unclear. Added, never changed."""
+
+    class Verdict(models.TextChoices):
+        DROPPED = "dropped", "fell by exactly this price"
+        UNCHANGED = "unchanged", "is unchanged"
+        UNCLEAR = "unclear", "moved otherwise, or was not known before"
+
+    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="evidence")
+    before = models.BigIntegerField(null=True)
+    after = models.BigIntegerField()
+    verdict = models.CharField(max_length=10, choices=Verdict)
+    alone = models.BooleanField(help_text="Nothing else of ours was under way on the account in between.")
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.verdict}: {self.before} to {self.after}"
+
+
+class Decision(models.Model):
+    """What was decided about a submission that ended unclear, and by whom. Added, never changed."""
+
+    class Kind(models.TextChoices):
+        ADOPT = "adopt", "The clip was found upstream"
+        CHARGED = "charged", "Charged, without a clip"
+        AGAIN = "again", "Not accepted: send again"
+        RELEASE = "release", "Not accepted: give the credits back"
+
+    submission = models.OneToOneField(Submission, on_delete=models.PROTECT, related_name="decision")
+    kind = models.CharField(max_length=10, choices=Kind)
+    who = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="decisions")
+    note = models.CharField(max_length=300, blank=True)
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.kind} for {self.submission}"
 
 
 class Clip(models.Model):

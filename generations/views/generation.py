@@ -4,12 +4,13 @@ from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from generations import access, lifecycle, story
-from generations.models import UNFINISHED, Clip, Generation, Status
+from generations import access, lifecycle, reconcile, story
+from generations.models import UNFINISHED, Clip, Decision, Generation, Status
 from generations.views.gallery import ratio, tiles
 from generations.views.gate import Request
 from generations.words import credits
@@ -22,13 +23,16 @@ def _find(request: Request, pk: int) -> Generation:
 def _context(request: Request, generation: Generation) -> dict[str, Any]:
     clip = getattr(generation, "clip", None)
     neighbours = access.generations_for(request.user).filter(team=generation.team).exclude(status=Status.CANCELLED)
+    unclear = reconcile.unclear_submission(generation)
     moving = generation.status in UNFINISHED or bool(clip and clip.state == Clip.State.PENDING)
     return {
         "g": generation,
         "clip": clip if clip and clip.state == Clip.State.STORED else None,
         "pending": clip if clip and clip.state == Clip.State.PENDING else None,
         "lost": clip if clip and clip.state == Clip.State.GONE else None,
-        "moving": moving,
+        "moving": moving or bool(unclear and unclear.check_at),
+        "unclear": unclear,
+        "may_decide": unclear is not None and access.may_decide(request.user, generation),
         "place": story.Desk().place(generation),
         "steps": story.steps(generation),
         "facts": story.facts(generation),
@@ -55,15 +59,45 @@ def live(request: Request, pk: int) -> HttpResponse:
     return render(request, "generation/_live.html", _context(request, _find(request, pk)))
 
 
+DECIDED = {
+    Decision.Kind.ADOPT: "Adopted. Its clip is fetched as soon as it is ready.",
+    Decision.Kind.CHARGED: "Marked as charged. The credits are settled.",
+    Decision.Kind.AGAIN: "Released and back in the queue.",
+    Decision.Kind.RELEASE: "Released. The credits are given back.",
+}
+
+
+@login_required
+@require_POST
+def decide(request: Request, pk: int) -> HttpResponse:
+    """What becomes of a submission with an unknown outcome. Every decision is recorded with its person."""
+    generation = _find(request, pk)
+    if not access.may_decide(request.user, generation):
+        raise PermissionDenied("A manager of the team or an admin decides this. Nothing was changed.")
+    kind = request.POST.get("kind", "")
+    try:
+        if kind == Decision.Kind.ADOPT:
+            reconcile.adopt(generation, request.user, request.POST.get("upstream_id", "")[:300])
+        else:
+            reconcile.decide(generation, request.user, kind)
+    except reconcile.CannotDecide as no:
+        context = {
+            **_context(request, generation),
+            "wrong": str(no),
+            "typed": request.POST.get("upstream_id", "")[:300],
+        }
+        return render(request, "generation.html", context, status=422)
+    messages.success(request, DECIDED[Decision.Kind(kind)])
+    return redirect(generation)
+
+
 @login_required
 @require_POST
 def cancel(request: Request, pk: int) -> HttpResponse:
     """Takes a waiting generation out of the line. What was sent cannot be called back: upstream has no such call."""
     generation = _find(request, pk)
     if not access.may_cancel(request.user, generation):
-        return render(
-            request, "403.html", {"sentence": "Only its owner or a manager can cancel this clip."}, status=403
-        )
+        raise PermissionDenied("Only its owner or a manager can cancel this clip. Nothing was changed.")
     if lifecycle.cancel(generation, request.user):
         messages.success(request, f"Cancelled. {credits(generation.price)} given back, nothing was charged.")
     elif generation.status == Status.CANCELLED:
