@@ -150,6 +150,11 @@ def set_account_open(account: ApiAccount, opened: bool) -> None:
     )
 
 
+def set_exclusive(account: ApiAccount, exclusive: bool) -> None:
+    """An admin's word that nothing but Dailies spends on this account, or that this is no longer so."""
+    ApiAccount.objects.filter(pk=account.pk, demo=False).update(exclusive=exclusive)
+
+
 # -- the first admin --------------------------------------------------------------------------------------------------
 
 

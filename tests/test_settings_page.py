@@ -285,3 +285,23 @@ def test_an_unknown_model_is_not_switched(admin, account) -> None:
 
 def test_the_way_to_people_is_there(admin, account) -> None:
     assert reverse("admin:generations_user_changelist") in admin.get("/settings").content.decode()
+
+
+# -- who spends on an account -----------------------------------------------------------------------------------------
+
+
+def test_an_admin_can_say_that_only_dailies_spends_on_an_account_and_take_it_back(client, db):
+    account = make_account()
+    client.force_login(make_person("chief@example.com", is_staff=True))
+    for said, kept in (("1", True), ("0", False)):
+        client.post(f"/settings/accounts/{account.pk}/share", {"exclusive": said})
+        account.refresh_from_db()
+        assert account.exclusive is kept
+
+
+def test_a_member_cannot_say_who_spends_on_an_account(client, db):
+    account = make_account()
+    client.force_login(make_person())
+    assert client.post(f"/settings/accounts/{account.pk}/share", {"exclusive": "1"}).status_code == 403
+    account.refresh_from_db()
+    assert account.exclusive is False

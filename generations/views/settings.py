@@ -222,6 +222,15 @@ def resume_account(request: Request, pk: int) -> HttpResponse:
     return _set_open(request, pk, True)
 
 
+@admins_only
+@require_POST
+def share_account(request: Request, pk: int) -> HttpResponse:
+    """Whether nothing but Dailies spends on this account, which is what lets a clean balance decide."""
+    account = get_object_or_404(ApiAccount, pk=pk, demo=False)
+    accounts.set_exclusive(account, request.POST.get("exclusive") == "1")
+    return _panel_again(request, account)
+
+
 # -- models -----------------------------------------------------------------------------------------------------------
 
 
