@@ -50,6 +50,7 @@ class ApiKey(models.Model):
     digest = models.CharField(max_length=64, unique=True, help_text="Tells whether a key is already here.")
     state = models.CharField(max_length=10, choices=State, default=State.ACTIVE)
     created_at = models.DateTimeField(default=timezone.now)
+    accepted_at = models.DateTimeField(null=True, blank=True, help_text="When upstream first answered to it.")
     used_at = models.DateTimeField(null=True, blank=True)
     checked_at = models.DateTimeField(null=True, blank=True)
     checked_words = models.CharField(max_length=300, blank=True)

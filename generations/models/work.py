@@ -74,6 +74,7 @@ class Quote(models.Model):
     credits = models.PositiveIntegerField()
     balance = models.BigIntegerField(null=True)
     sufficient = models.BooleanField(default=True)
+    stale = models.BooleanField(default=False, help_text="A generation was charged more: ask again.")
     at = models.DateTimeField(default=timezone.now)
 
     class Meta:
@@ -138,7 +139,10 @@ class Generation(models.Model):
     charged = models.PositiveIntegerField(null=True, help_text="Credits, as upstream charged them.")
 
     account = models.ForeignKey(ApiAccount, on_delete=models.PROTECT, null=True, related_name="generations")
-    upstream_id = models.CharField(max_length=200, null=True, unique=True)
+    attempt = models.PositiveIntegerField(
+        default=0, help_text="Of the newest submission: only its answer may move this row."
+    )
+    upstream_id = models.CharField(max_length=200, null=True)
     video_url = models.TextField(blank=True)
     upstream_words = models.TextField(blank=True, help_text="What upstream said, in its own words.")
     wait_why = models.CharField(max_length=20, blank=True)
@@ -158,6 +162,9 @@ class Generation(models.Model):
             models.Index(fields=["team", "-id"]),
             models.Index(fields=["status", "next_look_at"]),
             models.Index(fields=["owner", "-id"]),
+        ]
+        constraints = [
+            models.UniqueConstraint(fields=["account", "upstream_id"], name="one_generation_per_upstream_id")
         ]
 
     def __str__(self) -> str:
@@ -286,6 +293,8 @@ class Clip(models.Model):
     fetch_at = models.DateTimeField(null=True, default=timezone.now)
     tries = models.PositiveIntegerField(default=0)
     trouble = models.CharField(max_length=300, blank=True)
+    dead_since = models.DateTimeField(null=True, help_text="Since when upstream serves no link to it any more.")
+    expected_size = models.PositiveBigIntegerField(null=True, help_text="Bytes, as upstream's status named them.")
     file = models.FileField(upload_to="clips/%Y/%m/", blank=True)
     poster = models.FileField(upload_to="clips/%Y/%m/", blank=True)
     preview = models.FileField(upload_to="clips/%Y/%m/", blank=True)
