@@ -4,6 +4,7 @@ Every request to Veevid is reserved here first: an ApiCall row, written under th
 counted, so that all processes together stay below them and a restart forgets nothing.
 """
 
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from generations.models import (
     Clip,
     Generation,
     Status,
-    Submission,
 )
 from generations.models.fields import Secret
 from generations.veevid import (
@@ -45,6 +45,7 @@ from generations.veevid import (
 Answer = TypeVar("Answer")
 
 BUSY_FOR = 15.0  # seconds, when a 429 does not say how long
+STALLED_HOLDS_A_SLOT = timedelta(hours=1)
 UNKNOWN_HOLDS_A_SLOT = timedelta(minutes=10)  # an unconfirmed submission may be rendering: it counts for so long
 QUESTION_TIMEOUT, QUESTION_DEADLINE = 15, 20  # seconds, for a price, a status or a balance
 CHECK_HOLDS_THE_LANE = timedelta(minutes=3)  # no longer, should the balance not be readable
@@ -73,12 +74,18 @@ WAITING = {
     "account": "account closed by Veevid",
     "paused": "paused by an admin",
     "key": "no working key",
+    "disk": "the disk here is nearly full",
 }
 
 
 def demo_mode() -> bool:
-    """True while no real key was ever connected: everything works, nothing costs money."""
-    return not ApiKey.objects.filter(account__demo=False).exclude(state=ApiKey.State.REPLACED).exists()
+    """True until Veevid has once taken a real key: everything works, nothing costs money.
+
+    Without a simulator there is nothing to demonstrate with: then any real account ends it.
+    """
+    if not settings.SIMULATOR_URL:
+        return not accounts(demo=False).exists()
+    return not ApiKey.objects.filter(account__demo=False, accepted_at__isnull=False).exists()
 
 
 def accounts(demo: bool) -> QuerySet[ApiAccount]:
@@ -107,8 +114,11 @@ def requests_this_hour(account: ApiAccount, now: datetime | None = None) -> int:
 
 def slots_taken(account: ApiAccount, now: datetime | None = None) -> int:
     """Generations that upstream may be working on."""
-    unknown = Q(status=Status.UNCONFIRMED, sent_at__gt=(now or timezone.now()) - UNKNOWN_HOLDS_A_SLOT)
-    return account.generations.filter(Q(status__in=RENDERING) | unknown).count()
+    now = now or timezone.now()
+    surely = Q(status__in=(Status.SUBMITTING, Status.PROCESSING))
+    stalled = Q(status=Status.STALLED, sent_at__gt=now - STALLED_HOLDS_A_SLOT)
+    unknown = Q(status=Status.UNCONFIRMED, sent_at__gt=now - UNKNOWN_HOLDS_A_SLOT)
+    return account.generations.filter(surely | stalled | unknown).count()
 
 
 def _free_again(calls: QuerySet[ApiCall], seconds: float, limit: int, now: datetime) -> datetime:
@@ -151,11 +161,18 @@ def reserve(account: ApiAccount, kind: str, generation: Generation | None = None
         return ApiCall.objects.create(account=account, key=key, kind=kind, generation=generation, at=now)
 
 
+def disk_is_low() -> bool:
+    """Below the floor nothing new is sent: a clip that is paid for must find room. Everything else goes on."""
+    return shutil.disk_usage(settings.DATA_DIR).free < settings.DISK_FLOOR
+
+
 def lane(account: ApiAccount, now: datetime | None = None) -> str:
     """Why this account takes no submission now: a word of WAITING, empty when it does."""
     now = now or timezone.now()
     if not base_url(account):
         return "unreachable"
+    if disk_is_low():
+        return "disk"
     if account.state != ApiAccount.State.OPEN:
         return "paused" if account.state == ApiAccount.State.PAUSED else "account"
     if account.wait_until and account.wait_until > now:
@@ -189,8 +206,12 @@ def client(call: ApiCall) -> Veevid:
     return Veevid(base_url(call.account), reveal(call.key), **limits)
 
 
-def ask(call: ApiCall, question: Callable[[Veevid], Answer]) -> Answer:
+def ask(
+    call: ApiCall, question: Callable[[Veevid], Answer], keep: Callable[[Answer], None] = lambda answer: None
+) -> Answer:
     """Sends one reserved request and records how it ended. What it says about the key and the account is kept.
+
+    `keep` is given an answer before anything else is written.
 
     Raises UpstreamError as the client does; a key that cannot be decrypted counts as refused, and nothing was sent.
     """
@@ -206,8 +227,12 @@ def ask(call: ApiCall, question: Callable[[Veevid], Answer]) -> Answer:
         _finish(call, _outcome(error), error.status)
         _learn_from(call, error)
         raise
+    keep(answer)
     _finish(call, ApiCall.Outcome.OK, 200)
-    ApiAccount.objects.filter(pk=call.account_id, unreachable__gt=0).update(unreachable=0, wait_until=None, wait_why="")
+    ApiKey.objects.filter(pk=call.key_id, accepted_at=None).update(accepted_at=timezone.now())
+    account = ApiAccount.objects.filter(pk=call.account_id)
+    account.filter(unreachable__gt=0).update(unreachable=0)
+    account.filter(wait_why="unreachable").update(wait_until=None, wait_why="")
     return answer
 
 
@@ -238,18 +263,25 @@ def _learn_from(call: ApiCall, error: UpstreamError) -> None:
         seconds = error.retry_after if error.retry_after is not None else BUSY_FOR
         # A submission is also refused when three generations run already: looks go on then. Any other 429 stops all.
         why = "busy" if call.kind == ApiCall.Kind.GENERATE else "limit"
-        account.update(wait_until=now + timedelta(seconds=max(seconds, 1)), wait_why=why)
+        _wait(account, now + timedelta(seconds=max(seconds, 1)), why)
     elif isinstance(error, NotSent):
         account.update(unreachable=F("unreachable") + 1)
         seconds = pacing.backoff(call.account.unreachable, random())  # noqa: S311 - jitter, no secret
-        account.update(wait_until=now + timedelta(seconds=seconds), wait_why="unreachable")
+        _wait(account, now + timedelta(seconds=seconds), "unreachable")
     elif isinstance(error, NotEnoughCredits) and error.balance is not None:
         note_balance(call, error.balance)
 
 
+def _wait(account: QuerySet[ApiAccount], until: datetime, why: str) -> None:
+    """Never shortens a wait that upstream asked for."""
+    account.filter(Q(wait_until=None) | Q(wait_until__lt=until)).update(wait_until=until, wait_why=why)
+
+
 def note_balance(call: ApiCall, credits: int) -> None:
-    """Keeps a balance that upstream told, and lets go what waited for credits and now fits."""
+    """Keeps a balance that upstream told. One that was asked for lets go what waited for credits and now fits."""
     BalanceReading.objects.create(account_id=call.account_id, call=call, credits=credits)
+    if call.kind not in (ApiCall.Kind.QUOTE, ApiCall.Kind.CREDITS):
+        return
     Generation.objects.filter(
         status=Status.QUEUED, wait_why="credits", price__lte=credits, quote__account__demo=call.account.demo
     ).update(not_before=None, wait_why="")
@@ -265,7 +297,6 @@ class Due:
     submit: Sequence[int]
     look: Sequence[int]
     fetch: Sequence[int]
-    lost: Sequence[int]
 
 
 def in_turn(queued: Iterable[tuple[int, int, datetime]], running: Counter[int]) -> list[int]:
@@ -301,14 +332,10 @@ def due(now: datetime | None = None) -> Due:
             submit += line(demo, now)[:open_lanes]
     looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED), next_look_at__lte=now)
     fetches = Clip.objects.filter(state=Clip.State.PENDING, fetch_at__lte=now)
-    lost = Submission.objects.filter(
-        outcome=Submission.Outcome.OPEN, deadline__lt=now - LEASE_GRACE, generation__status=Status.SUBMITTING
-    )
     return Due(
         submit=submit,
         look=list(looks.order_by("next_look_at").values_list("pk", flat=True)[:AT_A_TIME]),
         fetch=list(fetches.order_by("fetch_at").values_list("pk", flat=True)[:AT_A_TIME]),
-        lost=list(lost.values_list("pk", flat=True)[:AT_A_TIME]),
     )
 
 

@@ -1,7 +1,7 @@
 """Answers to paid requests, on the local disk before they are in the database.
 
-An acceptance that cannot be written down is a clip that was paid for and lost. So each is first kept as one small file, synced to the
-disk, and removed once the database has it. What is left when the database was away, the next ticks bring in.
+An acceptance that cannot be written down is a clip that was paid for and lost. So each is first kept as one small file,
+synced to the disk, and removed once the database has it. What is left when the database was away, later ticks bring in.
 """
 
 import json
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 
-def keep(folder: Path, submission: int, answer: dict[str, Any]) -> Path:
-    """Writes the answer of one submission whole or not at all, and returns its file. Raises OSError."""
+def keep(folder: Path, submission: int, answer: dict[str, Any]) -> None:
+    """Writes the answer of one submission whole or not at all. Raises OSError."""
     folder.mkdir(parents=True, exist_ok=True)
     file, draft = folder / f"{submission}.json", folder / f".{submission}.{os.getpid()}"
     with draft.open("w") as target:
@@ -26,21 +26,20 @@ def keep(folder: Path, submission: int, answer: dict[str, Any]) -> Path:
         os.fsync(directory)
     finally:
         os.close(directory)
-    return file
 
 
-def forget(file: Path) -> None:
+def forget(folder: Path, submission: int) -> None:
     """The database has it."""
-    file.unlink(missing_ok=True)
+    (folder / f"{submission}.json").unlink(missing_ok=True)
 
 
-def left_over(folder: Path, older_than: float) -> Iterator[tuple[Path, int, dict[str, Any]]]:
-    """Answers that lie here for more than so many seconds, as (file, submission, answer)."""
+def left_over(folder: Path, older_than: float) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Answers that lie here for more than so many seconds, as (submission, answer)."""
     if not folder.is_dir():
         return
     for file in sorted(folder.glob("[0-9]*.json")):
         try:
             if time.time() - file.stat().st_mtime > older_than:
-                yield file, int(file.stem), json.loads(file.read_text())
+                yield int(file.stem), json.loads(file.read_text())
         except FileNotFoundError:
             continue  # somebody else brought it in meanwhile

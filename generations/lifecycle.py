@@ -1,12 +1,11 @@
-"""The story of a generation, top to bottom: quote -> confirm -> submit -> look -> complete.
+"""The story of a generation: quote -> confirm -> (sending.py) -> look -> complete.
 
 Every move is a guarded UPDATE and every money row is written with the move it belongs to. No request is made inside a
-transaction, and exactly one function sends the paid one: `_send`.
+transaction. The paid request between confirming and looking has a file of its own.
 """
 
 import hashlib
 import json
-import logging
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -24,25 +23,19 @@ from generations.models import (
     Clip,
     Generation,
     GenerationMedia,
-    Loan,
     Media,
     Quote,
     Status,
-    Submission,
     SwitchedOff,
     Team,
     User,
 )
 
-logger = logging.getLogger(__name__)
-
 QUOTE_LASTS = timedelta(days=1)
 SHORT_QUOTE_LASTS = timedelta(seconds=30)  # one that said "not enough credits" is soon asked again
 CONFIRMATION_LASTS = 30 * 60  # seconds
-WAIT_FOR_CREDITS = timedelta(minutes=5)
+LINK_MAY_TAKE = 3600.0  # seconds that "completed" may come without a link before it is taken at its word
 LOOK_LEASE = timedelta(seconds=dispatch.QUESTION_DEADLINE + 10)
-SETTLES_IN = timedelta(seconds=10)  # before the balance is read for an unclear submission
-SEND_MARGIN = timedelta(seconds=5)
 CONFIRMATION_SALT = "dailies.confirmation"
 
 
@@ -75,9 +68,10 @@ class Trouble(Exception):
 class NoPrice(Trouble):
     """No price can be had now."""
 
-    def __init__(self, sentence: str, upstream_words: str = "") -> None:
+    def __init__(self, sentence: str, upstream_words: str = "", refused: bool = False) -> None:
         super().__init__(sentence)
         self.upstream_words = upstream_words
+        self.refused = refused  # upstream does not take these parameters: asking again does not help
 
 
 class ConfirmAgain(Trouble):
@@ -94,7 +88,7 @@ def digest_of(billing: Mapping[str, Any]) -> str:
 def newest_quote(billing: Mapping[str, Any], demo: bool) -> Quote | None:
     """The last price named within a day for these billing parameters."""
     since = timezone.now() - QUOTE_LASTS
-    quotes = Quote.objects.filter(digest=digest_of(billing), account__demo=demo, at__gt=since)
+    quotes = Quote.objects.filter(digest=digest_of(billing), account__demo=demo, at__gt=since, stale=False)
     return quotes.select_related("account").order_by("-at", "-pk").first()
 
 
@@ -109,10 +103,11 @@ def known_quote(billing: Mapping[str, Any], demo: bool) -> Quote | None:
 def quote(billing: dict[str, Any]) -> Quote:
     """The price of one set of billing parameters: from the cache, else asked for. Raises NoPrice."""
     demo = dispatch.demo_mode()
-    return known_quote(billing, demo) or _ask_price(billing, demo)
+    return known_quote(billing, demo) or ask_price(billing, demo)
 
 
-def _ask_price(billing: dict[str, Any], demo: bool) -> Quote:
+def ask_price(billing: dict[str, Any], demo: bool) -> Quote:
+    """Asks upstream, whatever the cache says. Raises NoPrice."""
     problem: NoPrice | None = None
     for account in dispatch.accounts(demo).exclude(state=ApiAccount.State.SUSPENDED):
         try:
@@ -122,8 +117,9 @@ def _ask_price(billing: dict[str, Any], demo: bool) -> Quote:
             problem = NoPrice(_no_room_words(no))
             continue
         except veevid.UpstreamError as error:
-            problem = NoPrice(veevid.in_plain_words(error), error.message)
-            if isinstance(error, veevid.BadParameters):
+            refused = isinstance(error, veevid.BadParameters)
+            problem = NoPrice(veevid.in_plain_words(error), error.message, refused)
+            if refused:
                 break
             continue
         if answer.current_balance is not None:
@@ -239,233 +235,34 @@ def _check_still_stands(order: Order, price: Quote, credits: int) -> None:
 def _attach_media(generation: Generation, media: Mapping[str, list[str]]) -> None:
     for slot, sources in media.items():
         for position, source in enumerate(sources):
-            ours = Media.objects.get(key=source.removeprefix("media:")) if source.startswith("media:") else None
+            ours = _upload(source, generation.team_id) if source.startswith("media:") else None
             GenerationMedia.objects.create(
                 generation=generation, slot=slot, position=position, media=ours, url="" if ours else source
             )
+
+
+def _upload(source: str, team_id: int) -> Media:
+    """One of the team's own uploads. Another team's is as good as gone."""
+    media = Media.objects.filter(key=source.removeprefix("media:"), team_id=team_id).first()
+    if media is None:
+        raise ConfirmAgain("An image or video of this clip is not there any more. Nothing was charged.")
+    return media
 
 
 def cancel(generation: Generation, who: User) -> bool:
     """Takes a waiting generation out of the line and gives its hold back. False: it was already sent."""
     if generation.status not in (Status.QUEUED, Status.AWAITING_APPROVAL):
         return False
-    return _end_unsent(generation, Status.CANCELLED, f"cancelled by {who.get_full_name()}")
+    return end_unsent(generation, f"cancelled by {who.get_full_name()}")
 
 
-def _end_unsent(generation: Generation, to: str, why: str, words: str = "") -> bool:
+def end_unsent(generation: Generation, why: str) -> bool:
+    """Cancels what waits and gives its hold back. False: somebody else was first."""
     with transaction.atomic():
-        ended = generation.move(to, finished_at=timezone.now(), upstream_words=words)
+        ended = generation.move(Status.CANCELLED, finished_at=timezone.now())
         if ended:
             ledger.release(generation, why)
     return ended
-
-
-# -- submit -----------------------------------------------------------------------------------------------------------
-
-
-def submit(pk: int, worker: str) -> None:
-    """Sends one queued generation, if an account is free and nobody else took it."""
-    submission = _claim(pk, worker) if _priced(pk) else None
-    if submission is None:
-        return
-    generation = submission.generation
-    try:
-        body = _body(generation, submission)
-    except dispatch.NoRoom as no:
-        _return_to_queue(submission, no.why, no.until, "No room for the upload of its media.")
-        return
-    except veevid.UpstreamError as error:
-        _media_not_lent(submission, error)
-        return
-    if timezone.now() > submission.deadline - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN:
-        _return_to_queue(submission, "", None, "The worker was late; nothing was sent.")
-        return
-    try:
-        answer = _send(submission, body)
-    except veevid.UpstreamError as error:
-        _not_accepted(submission, error)
-        return
-    _accepted(submission, answer)
-
-
-def _claim(pk: int, worker: str) -> Submission | None:
-    """Takes the row, an account's lane and the request in one transaction, and commits the intent."""
-    with transaction.atomic():
-        generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
-        now = timezone.now()
-        if generation is None or (generation.not_before and generation.not_before > now):
-            return None
-        for account in dispatch.accounts(generation.quote.account.demo).select_for_update():
-            if dispatch.lane(account, now) != "":
-                continue
-            call = dispatch.reserve(account, ApiCall.Kind.GENERATE, generation)
-            uploads = generation.media.filter(media__isnull=False).count()
-            before = dispatch.expected_balance(account)
-            if not generation.move(Status.SUBMITTING, account=account, sent_at=now, wait_why="", not_before=None):
-                transaction.set_rollback(True)
-                return None
-            return Submission.objects.create(
-                generation=generation,
-                attempt=generation.submissions.count() + 1,
-                account=account,
-                key=call.key,
-                call=call,
-                worker=worker[:120],
-                at=now,
-                deadline=now + timedelta(seconds=veevid.DEADLINE * (1 + uploads)),
-                balance_before=before[0] if before else None,
-                balance_read_at=before[1] if before else None,
-            )
-    return None
-
-
-def _priced(pk: int) -> bool:
-    """Asks the price again when the confirmed one is older than a day; one that rose is not spent.
-
-    Then the generation is ended with its hold given back, and the person confirms the new price or does not.
-    """
-    generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
-    if generation is None:
-        return False
-    demo = generation.quote.account.demo
-    try:
-        newest = newest_quote(generation.quote.billing, demo) or _ask_price(generation.quote.billing, demo)
-    except NoPrice:
-        later = timezone.now() + timedelta(minutes=1)
-        Generation.objects.filter(pk=pk, status=Status.QUEUED).update(not_before=later)
-        return False
-    if newest.credits <= generation.price:
-        return True
-    why = f"the price rose from {generation.price} to {newest.credits} credits"
-    _end_unsent(generation, Status.CANCELLED, f"not sent: {why}")
-    return False
-
-
-def _body(generation: Generation, submission: Submission) -> dict[str, Any]:
-    """The body of the paid request. Uploads of ours are lent to upstream first. Raises NoRoom, UpstreamError."""
-    media: dict[str, list[str]] = {}
-    for item in generation.media.select_related("media"):
-        media.setdefault(item.slot, []).append(_lend(item.media, submission) if item.media else item.url)
-    return catalogue.body(generation.mode, generation.generation_type, generation.params, generation.prompt, media)
-
-
-def _lend(media: Media, submission: Submission) -> str:
-    loan = Loan.objects.filter(media=media, account=submission.account).first()
-    if loan:
-        return loan.url
-    with media.file.open("rb") as file:
-        data = file.read()
-    call = dispatch.reserve(submission.account, ApiCall.Kind.UPLOAD, submission.generation)
-    answer = dispatch.ask(call, lambda upstream: upstream.upload(media.name, data, media.content_type))
-    return Loan.objects.get_or_create(media=media, account=submission.account, defaults={"url": answer.url})[0].url
-
-
-def _send(submission: Submission, body: dict[str, Any]) -> veevid.GenerateAnswer:
-    """The paid request. Called once for each Submission row, after that row was committed, and nowhere else."""
-    if submission.call is None:
-        raise RuntimeError("a submission without its request row is never sent")
-    return dispatch.ask(submission.call, lambda upstream: upstream.generate(body))
-
-
-def _accepted(submission: Submission, answer: veevid.GenerateAnswer) -> None:
-    now = timezone.now()
-    generation = submission.generation
-    done = answer.status == "completed"
-    fields = {
-        "upstream_id": answer.generation_id,
-        "video_url": answer.video_url or "",
-        "next_look_at": now if done else _first_look(generation, submission.account, now),
-    }
-    if not _settle_attempt(generation, Status.PROCESSING, **fields):
-        logger.error("generation %s was settled before its answer came: %s", generation.pk, answer.generation_id)
-    _close(submission, Submission.Outcome.ACCEPTED, f"Accepted as {answer.generation_id}", answer=answer.raw)
-
-
-def _settle_attempt(generation: Generation, to: str, **fields: Any) -> bool:
-    """Moves by a clear answer. One that comes after the lease ran out still counts: the row is then UNCONFIRMED."""
-    if generation.move(to, **fields):
-        return True
-    generation.refresh_from_db()
-    return generation.status == Status.UNCONFIRMED and generation.move(to, **fields)
-
-
-def _first_look(generation: Generation, account: ApiAccount, now: datetime) -> datetime:
-    seen = dispatch.seen_durations(generation.mode, account.demo)
-    return now + timedelta(seconds=pacing.next_look(0.0, seen, dispatch.allowance(account, now)))
-
-
-def _close(submission: Submission, outcome: str, words: str, upstream_words: str = "", answer: Any = None) -> None:
-    Submission.objects.filter(pk=submission.pk).update(
-        outcome=outcome, words=words, upstream_words=upstream_words[:2000], answer=answer, answered_at=timezone.now()
-    )
-
-
-def _return_to_queue(submission: Submission, why: str, until: datetime | None, words: str, said: str = "") -> None:
-    """Certainly not accepted: back into the line, hold and place kept."""
-    if submission.generation.move(Status.QUEUED, wait_why=why, not_before=until, sent_at=None, account=None):
-        _close(submission, Submission.Outcome.RETURNED, words, said)
-        if submission.call and submission.call.outcome == ApiCall.Outcome.OPEN:
-            ApiCall.objects.filter(pk=submission.call.pk, finished_at=None).update(
-                outcome=ApiCall.Outcome.NOT_SENT, finished_at=timezone.now()
-            )
-
-
-def _media_not_lent(submission: Submission, error: veevid.UpstreamError) -> None:
-    """The upload of a medium failed. The paid request was never opened."""
-    words = "Its media could not be handed to Veevid. Nothing was charged."
-    if isinstance(error, veevid.Refused) and not isinstance(
-        error, veevid.KeyRefused | veevid.AccountSuspended | veevid.NotEnoughCredits
-    ):
-        _reject(submission, words, error.message)
-        return
-    until = timezone.now() + timedelta(seconds=pacing.backoff(submission.attempt, 0.5))
-    _return_to_queue(submission, "unreachable", until, words, error.message)
-
-
-def _reject(submission: Submission, words: str, said: str) -> None:
-    generation = submission.generation
-    with transaction.atomic():
-        if _settle_attempt(generation, Status.REJECTED, finished_at=timezone.now(), upstream_words=said[:2000]):
-            ledger.release(generation, "Veevid refused it")
-    _close(submission, Submission.Outcome.REFUSED, words, said)
-
-
-def _not_accepted(submission: Submission, error: veevid.UpstreamError) -> None:
-    """Sorts what came instead of an acceptance. Only what certainly was not accepted may ever be sent again."""
-    now = timezone.now()
-    words = veevid.in_plain_words(error)
-    if isinstance(error, veevid.NotEnoughCredits):
-        until = now + WAIT_FOR_CREDITS
-        said = f"Needs {error.required}, has {error.balance}" if error.required is not None else error.message
-        _return_to_queue(submission, "credits", until, words, said)
-    elif isinstance(error, veevid.KeyRefused):
-        _return_to_queue(submission, "key", None, words, error.message)
-    elif isinstance(error, veevid.AccountSuspended):
-        _return_to_queue(submission, "account", None, words, error.message)
-    elif isinstance(error, veevid.Busy):
-        _return_to_queue(submission, "busy", None, words, error.message)
-    elif isinstance(error, veevid.NotSent):
-        _return_to_queue(submission, "unreachable", None, words, error.message)
-    elif isinstance(error, veevid.Refused):
-        _reject(submission, words, error.message)
-    else:
-        _unconfirmed(submission, words, error.message)
-
-
-def _unconfirmed(submission: Submission, words: str, said: str) -> None:
-    """No clear answer: it may have been charged. The hold stays, and nothing is sent again by itself."""
-    if submission.generation.move(Status.UNCONFIRMED, upstream_words=said[:2000]):
-        Submission.objects.filter(pk=submission.pk).update(check_at=timezone.now() + SETTLES_IN)
-    _close(submission, Submission.Outcome.UNCLEAR, words, said)
-
-
-def lose(submission_pk: int) -> None:
-    """A submission whose worker never came back: what it did is unknown."""
-    submission = Submission.objects.select_related("generation").filter(pk=submission_pk).first()
-    if submission is None or submission.outcome != Submission.Outcome.OPEN or timezone.now() < submission.deadline:
-        return
-    if submission.generation.status == Status.SUBMITTING:
-        _unconfirmed(submission, "The worker that sent it was cut off before it could write down an answer.", "")
 
 
 # -- look -------------------------------------------------------------------------------------------------------------
@@ -498,15 +295,29 @@ def _answered(generation: Generation, account: ApiAccount, answer: veevid.Status
     if answer.status == "failed":
         _fail(generation, answer)
         return None
-    if answer.status == "completed" and (answer.video_url or generation.video_url):
-        return _complete(generation, answer.video_url or generation.video_url, answer)
-    elapsed = (timezone.now() - (generation.sent_at or generation.created_at)).total_seconds()
-    if elapsed > pacing.STALLED_AFTER and generation.status == Status.PROCESSING:
-        generation.move(Status.STALLED)
+    url = answer.video_url or generation.video_url
+    elapsed = _elapsed(generation)
+    if answer.status == "completed" and (url or elapsed > LINK_MAY_TAKE):
+        return _complete(generation, url, answer)
+    if _too_long(generation, elapsed):
+        return None
     seen = dispatch.seen_durations(generation.mode, account.demo)
     wait = pacing.next_look(elapsed, seen, dispatch.allowance(account))
     _look_again(generation, at=timezone.now() + timedelta(seconds=wait))
     return None
+
+
+def _elapsed(generation: Generation) -> float:
+    return (timezone.now() - (generation.sent_at or generation.created_at)).total_seconds()
+
+
+def _too_long(generation: Generation, elapsed: float) -> bool:
+    """Says so when it takes long; after a week a person decides what became of it. True: it is looked at no more."""
+    if elapsed > pacing.STALLED_AFTER and generation.status == Status.PROCESSING:
+        generation.move(Status.STALLED)
+    if elapsed > pacing.GIVE_UP_AFTER and generation.status == Status.STALLED:
+        return generation.move(Status.UNCONFIRMED, next_look_at=None)
+    return False
 
 
 def _look_again(generation: Generation, at: datetime, unanswered: int = 0) -> None:
@@ -522,7 +333,9 @@ def _look_unanswered(generation: Generation, account: ApiAccount, error: veevid.
         if generation.video_url:  # it said "completed" at once and keeps no status: the price asked is the charge
             return _complete(generation, generation.video_url, None)
         Generation.objects.filter(pk=generation.pk).update(upstream_words=error.message[:2000])
-    wait = pacing.backoff(unanswered, 0.5)
+    if _too_long(generation, _elapsed(generation)):
+        return None
+    wait = pacing.STALLED_EVERY if generation.status == Status.STALLED else pacing.backoff(unanswered, 0.5)
     if isinstance(error, veevid.Busy) and error.retry_after:
         wait = max(wait, error.retry_after)
     _look_again(generation, at=timezone.now() + timedelta(seconds=wait), unanswered=unanswered)
@@ -553,7 +366,15 @@ def _complete(generation: Generation, url: str, answer: veevid.StatusAnswer | No
         if not moved:
             return None
         ledger.capture(generation, charged)
-        return Clip.objects.create(generation=generation, source_url=url)
+        if charged > generation.price:  # what the cache says is no longer true
+            Quote.objects.filter(digest=generation.quote.digest).update(stale=True)
+        if not url:
+            gone = {"state": Clip.State.GONE, "fetch_at": None, "trouble": "Veevid named no link to the clip"}
+            Clip.objects.create(generation=generation, source_url="", **gone)
+            return None
+        size = answer.metadata.get("file_size") if answer else None
+        known = size if isinstance(size, int) and size > 0 else None
+        return Clip.objects.create(generation=generation, source_url=url, expected_size=known)
 
 
 def _fail(generation: Generation, answer: veevid.StatusAnswer) -> None:

@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import archive, dispatch, lifecycle, reconcile
+from generations import archive, dispatch, lifecycle, reconcile, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -13,9 +13,10 @@ SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a 
 @shared_task
 def tick() -> None:
     """Announces everything that is due."""
+    sending.bring_in()
+    for pk in sending.lost():
+        sending.lose(pk)
     due = dispatch.due()
-    for pk in due.lost:
-        lifecycle.lose(pk)
     for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
@@ -23,7 +24,7 @@ def tick() -> None:
 
 @shared_task
 def submit(pk: int) -> None:
-    lifecycle.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
+    sending.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
     tick.apply_async(**SOON)
 
 

@@ -14,6 +14,7 @@ import logging
 import math
 import re
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Mapping
@@ -378,6 +379,15 @@ class _WatchedHTTP(HTTPConnection):
 class _WatchedHTTPS(HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         return _clock.get().watch(self, super()._new_conn())
+
+    def connect(self) -> None:
+        """Nothing of a request is written before this returns: a handshake that fails has sent nothing."""
+        try:
+            super().connect()
+        except (NewConnectionError, ConnectTimeoutError):
+            raise
+        except (ssl.SSLError, HTTPError, OSError) as error:
+            raise NewConnectionError(self, f"the secure connection failed ({type(error).__name__})") from None
 
 
 class _HTTPPool(HTTPConnectionPool):

@@ -13,7 +13,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 from urllib3.exceptions import NewConnectionError
 
-from generations import catalogue, dispatch, ledger, lifecycle
+from generations import catalogue, dispatch, ledger, lifecycle, sending
 from generations.models import (
     NEXT,
     ApiAccount,
@@ -72,7 +72,7 @@ def due_now(generation: Generation) -> None:
 def submitted(user: User, **answer: Any) -> Generation:
     generation = confirmed(user)
     accepts(**answer)
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     generation.refresh_from_db()
     return generation
 
@@ -212,13 +212,13 @@ def test_the_intent_is_committed_before_the_request_leaves(mara):
         return 200, {}, '{"generation_id": "vg_1", "status": "processing"}'
 
     responses.add(responses.CallbackResponse(responses.POST, f"{API}/generate-video", callback=answer))
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     assert seen == [(Submission.Outcome.OPEN, Status.SUBMITTING)]
 
 
 def test_submitting_twice_sends_once(mara):
     generation = submitted(mara)
-    lifecycle.submit(generation.pk, "another worker")
+    sending.submit(generation.pk, "another worker")
     assert sent_to("generate-video") == 1
 
 
@@ -237,11 +237,11 @@ UNCLEAR = {
 def test_an_unclear_answer_is_unconfirmed_keeps_its_hold_and_is_never_sent_again(mara, answer):
     generation = confirmed(mara)
     responses.post(f"{API}/generate-video", **answer)
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     generation.refresh_from_db()
     assert generation.status == Status.UNCONFIRMED
     assert totals() == ledger.Totals(held=140, spent=0)
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     assert generation.pk not in dispatch.due(timezone.now() + timedelta(days=1)).submit
     assert sent_to("generate-video") == 1
 
@@ -249,7 +249,7 @@ def test_an_unclear_answer_is_unconfirmed_keeps_its_hold_and_is_never_sent_again
 def test_a_refused_parameter_ends_it_with_the_vendors_words_and_nothing_charged(mara):
     generation = confirmed(mara)
     responses.post(f"{API}/generate-video", status=400, json={"error": "prompt violates policy"})
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     generation.refresh_from_db()
     assert (generation.status, generation.upstream_words) == (Status.REJECTED, "prompt violates policy")
     assert totals() == ledger.Totals(held=0, spent=0)
@@ -258,7 +258,7 @@ def test_a_refused_parameter_ends_it_with_the_vendors_words_and_nothing_charged(
 def returned(mara: User, **answer: Any) -> Generation:
     generation = confirmed(mara)
     responses.post(f"{API}/generate-video", **answer)
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     generation.refresh_from_db()
     assert generation.status == Status.QUEUED
     assert Submission.objects.get().outcome == Submission.Outcome.RETURNED
@@ -313,7 +313,7 @@ def test_a_price_that_rose_while_waiting_is_not_spent(mara):
     generation = confirmed(mara, 140)
     price_is(200)
     with time_machine.travel(timezone.now() + timedelta(days=2)):
-        lifecycle.submit(generation.pk, "worker")
+        sending.submit(generation.pk, "worker")
     generation.refresh_from_db()
     assert generation.status == Status.CANCELLED
     assert sent_to("generate-video") == 0
@@ -322,11 +322,11 @@ def test_a_price_that_rose_while_waiting_is_not_spent(mara):
 
 def test_a_submission_whose_worker_vanished_becomes_unconfirmed_after_its_lease(mara):
     generation = confirmed(mara)
-    submission = lifecycle._claim(generation.pk, "a worker that dies here")
-    assert dispatch.due(timezone.now() + timedelta(seconds=30)).lost == []
+    submission = sending._claim(generation.pk, "a worker that dies here")
+    assert sending.lost() == []
     with time_machine.travel(submission.deadline + timedelta(seconds=10)):
-        assert dispatch.due().lost == [submission.pk]
-        lifecycle.lose(submission.pk)
+        assert sending.lost() == [submission.pk]
+        sending.lose(submission.pk)
     generation.refresh_from_db()
     assert generation.status == Status.UNCONFIRMED
     assert sent_to("generate-video") == 0
@@ -334,18 +334,18 @@ def test_a_submission_whose_worker_vanished_becomes_unconfirmed_after_its_lease(
 
 def test_an_answer_that_comes_after_the_lease_is_still_kept(mara):
     generation = confirmed(mara)
-    submission = lifecycle._claim(generation.pk, "a slow worker")
+    submission = sending._claim(generation.pk, "a slow worker")
     Generation.objects.filter(pk=generation.pk).update(status=Status.UNCONFIRMED)
     accepts()
-    lifecycle._accepted(submission, lifecycle._send(submission, {}))
+    sending._accepted(submission, sending._send(submission, {}))
     generation.refresh_from_db()
     assert (generation.status, generation.upstream_id) == (Status.PROCESSING, "vg_1")
 
 
 def test_only_one_submission_of_an_account_is_in_flight(mara):
     first, second = confirmed(mara), confirmed(mara)
-    assert lifecycle._claim(first.pk, "one") is not None
-    assert lifecycle._claim(second.pk, "two") is None
+    assert sending._claim(first.pk, "one") is not None
+    assert sending._claim(second.pk, "two") is None
 
 
 def test_three_generations_at_once_and_no_fourth(mara):
@@ -353,9 +353,9 @@ def test_three_generations_at_once_and_no_fourth(mara):
         generation = confirmed(mara)
         responses.remove(responses.POST, f"{API}/generate-video")
         accepts(f"vg_{number}")
-        lifecycle.submit(generation.pk, "worker")
+        sending.submit(generation.pk, "worker")
     fourth = confirmed(mara)
-    lifecycle.submit(fourth.pk, "worker")
+    sending.submit(fourth.pk, "worker")
     fourth.refresh_from_db()
     assert fourth.status == Status.QUEUED
     assert sent_to("generate-video") == 3
@@ -475,7 +475,7 @@ def test_cancelling_a_queued_generation_gives_its_hold_back(mara):
     generation = confirmed(mara)
     assert lifecycle.cancel(generation, mara)
     assert totals() == ledger.Totals(held=0, spent=0)
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     assert sent_to("generate-video") == 0
 
 

@@ -8,7 +8,7 @@ import responses
 import time_machine
 from django.utils import timezone
 
-from generations import dispatch, ledger, lifecycle, reconcile
+from generations import dispatch, ledger, lifecycle, reconcile, sending
 from generations.models import ApiAccount, Decision, Evidence, Generation, Membership, Status, User
 from tests.makers import API, CLIP_URL, accepts, confirmed, make_account, make_person, price_is, sent_to, status_is
 
@@ -40,7 +40,7 @@ def lose_one(owner: User) -> Generation:
     generation = confirmed(owner, 140)
     responses.remove(responses.POST, f"{API}/generate-video")
     responses.post(f"{API}/generate-video", body=requests.ReadTimeout())
-    lifecycle.submit(generation.pk, "worker")
+    sending.submit(generation.pk, "worker")
     generation.refresh_from_db()
     return generation
 
@@ -91,7 +91,7 @@ def test_evidence_alone_moves_nothing(lost):
 def test_an_unchanged_balance_beside_other_work_is_called_no_proof(mara):
     other = confirmed(mara, 20)
     accepts("vg_other")
-    lifecycle.submit(other.pk, "worker")
+    sending.submit(other.pk, "worker")
     lost = lose_one(mara)
     evidence = check_at(lost, 5000 - 20)
     assert not evidence.alone
@@ -102,7 +102,7 @@ def test_what_our_own_other_work_cost_is_not_taken_for_this_charge(mara):
     """Another generation completes in between at less than its price: the books expect that."""
     other = confirmed(mara, 140)
     accepts("vg_other")
-    lifecycle.submit(other.pk, "worker")
+    sending.submit(other.pk, "worker")
     lost = lose_one(mara)
     status_is("vg_other", status="completed", video_url=CLIP_URL, credits_used=140)
     Generation.objects.filter(pk=other.pk).update(next_look_at=timezone.now())
@@ -113,7 +113,7 @@ def test_what_our_own_other_work_cost_is_not_taken_for_this_charge(mara):
 def test_the_lane_is_held_until_the_balance_was_read(mara, lost):
     waiting = confirmed(mara, 140)
     assert dispatch.lane(ApiAccount.objects.get()) == "checking"
-    lifecycle.submit(waiting.pk, "worker")
+    sending.submit(waiting.pk, "worker")
     assert sent_to("generate-video") == 1
     check_at(lost, 5000)
     assert dispatch.lane(ApiAccount.objects.get()) == ""
@@ -162,7 +162,7 @@ def test_a_second_reading_that_differs_leaves_it_to_people(exclusive, lost, seco
 def test_an_exclusive_account_with_other_work_under_way_leaves_it_to_people(exclusive, mara):
     other = confirmed(mara, 20)
     accepts("vg_other")
-    lifecycle.submit(other.pk, "worker")
+    sending.submit(other.pk, "worker")
     lost = lose_one(mara)
     for seconds in (11, 60, 120):
         check_at(lost, 5000 - 20, seconds)
@@ -204,8 +204,8 @@ def test_release_and_send_again_sends_exactly_once_more(page, lost):
     decide(page, lost, Kind.AGAIN)
     responses.remove(responses.POST, f"{API}/generate-video")
     accepts("vg_2")
-    lifecycle.submit(lost.pk, "worker")
-    lifecycle.submit(lost.pk, "worker")
+    sending.submit(lost.pk, "worker")
+    sending.submit(lost.pk, "worker")
     lost.refresh_from_db()
     assert lost.status == Status.PROCESSING
     assert sent_to("generate-video") == 2

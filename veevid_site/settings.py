@@ -43,6 +43,8 @@ SECURE = any(origin.startswith("https://") for origin in CSRF_TRUSTED_ORIGINS)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
 SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
+# The proxy that ends TLS names the visitor. Else all would share its address, and one stranger's tries would lock all out.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if SECURE else 0
 SESSION_COOKIE_HTTPONLY = True
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
@@ -141,7 +143,7 @@ CELERY_TASK_PUBLISH_RETRY = False  # a nudge that cannot be sent is not missed: 
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_TIME_LIMIT = 300
+CELERY_TASK_TIME_LIMIT = 420
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_DEFAULT_QUEUE = "dailies"
@@ -153,6 +155,7 @@ CELERY_BEAT_SCHEDULE = {
 
 # -- files ------------------------------------------------------------------------------------------------------------
 MEDIA_ROOT = DATA_DIR / "media"
+DISK_FLOOR = 500 * 1024**2  # bytes; with less room than this nothing new is sent
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
@@ -187,7 +190,7 @@ ACCOUNT_LOGOUT_ON_GET = False
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "gallery"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-EMAIL_BACKEND = "django.core.mail.backends.console.EmailBackend"
+EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"  # Dailies sends none; see the closed pages in urls.py
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"

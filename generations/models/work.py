@@ -103,10 +103,11 @@ class Status(models.TextChoices):
 #   QUEUED <- SUBMITTING when it was certainly not accepted; SUBMITTING -> UNCONFIRMED when nobody can tell.
 NEXT: dict[str, set[str]] = {
     Status.AWAITING_APPROVAL: {Status.QUEUED, Status.CANCELLED},
-    Status.QUEUED: {Status.SUBMITTING, Status.CANCELLED},
+    # PROCESSING: an acceptance that came late, after the attempt had been released and before it was sent again.
+    Status.QUEUED: {Status.SUBMITTING, Status.CANCELLED, Status.PROCESSING},
     Status.SUBMITTING: {Status.QUEUED, Status.PROCESSING, Status.REJECTED, Status.UNCONFIRMED},
     Status.PROCESSING: {Status.COMPLETED, Status.FAILED, Status.STALLED},
-    Status.STALLED: {Status.COMPLETED, Status.FAILED},
+    Status.STALLED: {Status.COMPLETED, Status.FAILED, Status.UNCONFIRMED},  # after a week, a person decides
     # Its own answer when that comes late after all, or a recorded Decision.
     Status.UNCONFIRMED: {Status.PROCESSING, Status.REJECTED, Status.QUEUED, Status.FAILED, Status.CANCELLED},
     Status.COMPLETED: set(),
@@ -173,11 +174,17 @@ class Generation(models.Model):
     def get_absolute_url(self) -> str:
         return reverse("generation", args=[self.pk])
 
-    def move(self, to: str, **fields: Any) -> bool:
-        """One guarded UPDATE from the status this object was read with. False: somebody else was first."""
+    def move(self, to: str, only: int | None = None, **fields: Any) -> bool:
+        """One guarded UPDATE from the status this object was read with. False: somebody else was first.
+
+        `only` names the attempt whose answer this is: it moves nothing that a newer attempt is working on.
+        """
         if to not in NEXT[self.status]:
             raise NotAllowed(f"{self.status} does not lead to {to}")
-        moved = Generation.objects.filter(pk=self.pk, status=self.status).update(status=to, **fields)
+        rows = Generation.objects.filter(pk=self.pk, status=self.status)
+        if only is not None:
+            rows = rows.filter(attempt=only)
+        moved = rows.update(status=to, **fields)
         if moved:
             self.status = to
             for name, value in fields.items():
