@@ -1,4 +1,4 @@
-.PHONY: help run test lint lock css
+.PHONY: help run test lint lock css shots
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -17,6 +17,10 @@ lint: ## ruff and mypy
 	.venv/bin/python -m ruff check .
 	.venv/bin/python -m ruff format --check .
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && DATA_DIR="$$folder" .venv/bin/python -m mypy .
+
+shots: ## screenshots of every page: make shots BASE=http://127.0.0.1:8000 EMAIL=… PASSWORD=… (Dailies must be running)
+	@scripts/install test
+	@.venv/bin/python -m scripts.shots "$(BASE)" "$(EMAIL)" "$(PASSWORD)" shots
 
 lock: ## compile requirements/*.in into the locked *.txt (needs uv)
 	for name in runtime test; do uv pip compile -q --universal --generate-hashes --python-version 3.11 \

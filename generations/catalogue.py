@@ -515,7 +515,7 @@ def media_slots(mode: str, generation_type: str) -> tuple[MediaSlot, ...]:
     if _model(mode, generation_type) is None or generation_type == "text-to-video":
         return ()
     if generation_type == "reference-to-video":
-        return (MediaSlot("images", "Reference images", "image", 1, 3),)
+        return (MediaSlot("images", "Reference image", "image", 1, 3),)
     if generation_type == "video-to-video":
         return (MediaSlot("video", "Source video", "video", 1, 1),)
     start = MediaSlot("image", "Start frame", "image", 1, 1)

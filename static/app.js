@@ -83,6 +83,11 @@
     if (heading) sheet.setAttribute("aria-labelledby", (heading.id ||= "sheet-title"));
     if (!sheet.open) sheet.showModal();
   }
+  // The button that asked is disabled meanwhile and loses the focus: it gets it back when the sheet closes.
+  let asker = null;
+  on("htmx:before:request", ({ detail: { ctx } }) => {
+    if (ctx.target?.id === "sheet" && !one("#sheet[open]")) asker = document.activeElement;
+  });
   const closeSheet = () => one("#sheet[open]")?.close();
   on("htmx:before:swap", ({ detail: { ctx } }) => {
     if (ctx.target?.id === "sheet") document.body.append(one("#toasts"));
@@ -104,6 +109,7 @@
     if (event.target.id !== "sheet") return;
     document.body.append(one("#toasts"));
     event.target.replaceChildren();
+    if (asker?.isConnected) asker.focus({ preventScroll: true });
   }, true);
 
   /** Asks with our own dialog; `act` runs only after the named answer. */

@@ -46,6 +46,7 @@
     listen(video, "play", smoothly);
     listen(video, "timeupdate durationchange seeked", showTime);
     listen(video, "volumechange", showSound);
+    video.tabIndex = -1; // a click on the picture gives the player the focus, and with it the arrow keys
     listen(video, "click", () => toggle(video));
     listen(play, "click", () => toggle(video));
     listen(seek, "input", () => { if (video.duration) go((seek.value / 1000) * video.duration); });
@@ -64,13 +65,17 @@
     showPlaying(); showTime(); showSound();
   }
 
-  function keysOnStage(event) {
+  /** Space plays. Left and right move within the clip while the player has the focus, else to the newer or older clip. */
+  function keysOnClip(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.shiftKey) return;
     const stage = one(".stage[data-ready]", document);
-    const busy = event.target.closest?.("input, textarea, select, button, a, summary, [contenteditable], dialog[open]");
-    if (!stage || busy || event.ctrlKey || event.metaKey || event.altKey) return;
     const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-    if (event.key === " ") toggle(one("video", stage));
-    else if (step) stage.dispatchEvent(new CustomEvent("nudge", { detail: step }));
+    const onPlayer = stage && (stage.contains(event.target) || document.fullscreenElement === stage);
+    const busy = event.target.closest?.("input, textarea, select, button, a, summary, [contenteditable], dialog[open]");
+    if (step && onPlayer && !event.target.matches("input")) stage.dispatchEvent(new CustomEvent("nudge", { detail: step }));
+    else if (busy) return;
+    else if (stage && event.key === " ") toggle(one("video", stage));
+    else if (step) one(step < 0 ? "[data-newer]" : "[data-older]", document)?.click();
     else return;
     event.preventDefault();
   }
@@ -141,6 +146,40 @@
     next?.focus();
   }
 
+  // -- back to the same place -----------------------------------------------------------------------------------------
+  // The browser's Back and the clip page's way to the gallery lead to where it was left: filters, tiles, height.
+  const LEFT = "gallery-left", RETURNING = "gallery-returning";
+  const gallery = one(".gallery", document);
+  const here = () => location.pathname + location.search;
+  const left = () => JSON.parse(sessionStorage.getItem(LEFT) ?? "null");
+  const count = () => gallery.querySelectorAll(".tile").length;
+
+  function remember() {
+    if (gallery) sessionStorage.setItem(LEFT, JSON.stringify({ url: here(), top: scrollY, tiles: count() }));
+  }
+  async function comeBack() {
+    const returning = sessionStorage.getItem(RETURNING) || performance.getEntriesByType("navigation")[0]?.type === "back_forward";
+    sessionStorage.removeItem(RETURNING);
+    const place = left();
+    if (!gallery || !returning || place?.url !== here()) return;
+    for (let more; count() < place.tiles && (more = one(".tile-more", gallery)); ) {
+      more.remove(); // before htmx knows it: it is not asked for twice
+      const answer = await fetch(more.href, { headers: { "HX-Request": "true" } }).catch(() => null);
+      if (!answer?.ok || answer.redirected) { gallery.append(more); break; }
+      gallery.append(document.createRange().createContextualFragment(await answer.text()));
+    }
+    window.htmx?.process(gallery);
+    scrollTo(0, place.top);
+  }
+  addEventListener("pagehide", remember);
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest?.("[data-to-gallery]");
+    if (!link || !left() || event.button || event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    link.href = left().url;
+    sessionStorage.setItem(RETURNING, "1");
+  });
+  comeBack();
+
   function settle() {
     document.querySelectorAll(".stage").forEach(conduct);
     document.querySelectorAll(".tile[data-fresh][data-preview]").forEach((tile) => {
@@ -153,7 +192,7 @@
   document.addEventListener("focusin", approach);
   document.addEventListener("focusout", leave);
   document.addEventListener("keydown", walk);
-  document.addEventListener("keydown", keysOnStage);
+  document.addEventListener("keydown", keysOnClip);
   document.addEventListener("htmx:after:settle", settle);
   settle();
 })();

@@ -293,3 +293,9 @@ def test_the_theme_is_remembered_and_leads_back(page, mara):
 
 def test_the_theme_never_leads_to_another_site(page):
     assert page.post("/theme", {"theme": "dark", "next": "https://elsewhere.example/"})["Location"] == "/"
+
+
+def test_every_page_says_when_the_disk_is_nearly_full(page, settings):
+    assert "nearly full" not in page.get("/").content.decode()
+    settings.DISK_FLOOR = 10**18
+    assert "nearly full" in page.get("/").content.decode()

@@ -32,10 +32,18 @@ class Request(HttpRequest):
 
 
 class ClosedDoor(DefaultAccountAdapter):
-    """Nobody signs up by themselves: an admin or an invitation lets people in."""
+    """Nobody signs up by themselves: an admin or an invitation lets people in. Refusals in this product's words."""
+
+    error_messages = DefaultAccountAdapter.error_messages | {
+        "email_password_mismatch": "This email address or this password is not correct.",
+        "enter_current_password": "This is not your current password.",
+    }
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("gallery")
 
 
 class FirstRunMiddleware(MiddlewareMixin):
@@ -99,6 +107,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "spent_this_month": own.spent,
         "held_now": own.held,
         "running_count": Generation.objects.filter(team=team, status__in=UNFINISHED).count() if team else 0,
+        "disk_low": dispatch.disk_is_low(),
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
     }

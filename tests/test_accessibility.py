@@ -1,0 +1,162 @@
+"""Every page and dialog, light and dark, wide and narrow: axe finds nothing, and nothing scrolls sideways."""
+
+import re
+from collections.abc import Callable, Iterator
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, BrowserContext, Page
+
+from tests.stack import Dailies
+
+pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.timeout(240)]
+
+SHAPES = {"1440 light": (1440, 900, "light"), "1440 dark": (1440, 900, "dark"), "360 dark": (360, 760, "dark")}
+PASSWORD = "a long password of hers"
+SEED = """
+import datetime, json, uuid
+from django.utils import timezone
+from generations import accounts, catalogue
+from generations.models import ApiAccount, Clip, Generation, LedgerEntry, Membership, Quote, Status, Submission, User
+from tests.makers import make_person
+
+mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
+account, now = ApiAccount.objects.get(), timezone.now()
+
+def make(status, prompt, seconds=300, **fields):
+    params = catalogue.clean("kling-3", "text-to-video", {})
+    at = now - datetime.timedelta(seconds=seconds)
+    quote = Quote.objects.create(account=account, digest="0" * 64, billing={}, credits=1250, balance=12480, at=at)
+    row = Generation.objects.create(
+        team=mara.teams.get(), owner=mara, nonce=uuid.uuid4(), status=status, mode="kling-3", params=params,
+        generation_type="text-to-video", prompt=prompt, quote=quote, price=1250, created_at=at, queued_at=at, **fields)
+    LedgerEntry.objects.create(generation=row, user=mara, team=row.team, kind="hold", held=1250, at=at)
+    return row
+
+def settle(row, spent):
+    LedgerEntry.objects.create(
+        generation=row, user=mara, team=row.team, kind="capture" if spent else "release",
+        held=-row.price, spent=spent, at=now, why="" if spent else "failed: nothing charged")
+
+sent = {"account": account, "sent_at": now - datetime.timedelta(seconds=40)}
+done = {**sent, "finished_at": now, "took": 38.5}
+made = {}
+for number, shape in enumerate([(1280, 720), (720, 1280), (1024, 1024)]):
+    ready = make("COMPLETED", f"A lone walker crests the dune, take {number}", upstream_id=f"vg_{number}", charged=1250,
+                 **done)
+    Clip.objects.create(generation=ready, state="STORED", source_url="", file="clips/none.mp4", width=shape[0],
+                        height=shape[1], seconds=5.0, fps=24.0, sound=True, size=18400000, stored_at=now)
+    settle(ready, 1250)
+made["ready"] = ready.pk
+made["rendering"] = make("PROCESSING", "A night train crosses the pass", upstream_id="vg_r", **sent).pk
+made["waiting"] = make("QUEUED", "Steam over the counter " + "and a very long prompt " * 20).pk
+failed = make("FAILED", "Harbour crane ballet, drone orbit", upstream_id="vg_f", charged=0,
+              upstream_words="The model could not make this video.", **done)
+settle(failed, 0)
+made["failed"] = failed.pk
+unknown = make("UNCONFIRMED", "Rooftop garden time-lapse", **sent)
+Submission.objects.create(
+    generation=unknown, attempt=1, account=account, key=account.keys.get(), worker="w", deadline=now, answered_at=now,
+    outcome="unclear", words="Veevid did not answer within 60 s.")
+made["unknown"] = unknown.pk
+print(json.dumps(made))
+"""
+
+
+@pytest.fixture(scope="module")
+def dailies(make_stack: Callable[..., Dailies]) -> Dailies:
+    """An instance that nobody has entered yet. Only its web runs: what is under way stays under way."""
+    made = make_stack(database="sqlite")
+    made.start_web()
+    return made
+
+
+@pytest.fixture(scope="module")
+def found() -> Iterator[dict[str, list[str]]]:
+    """What was found, by page and shape; summed up at the end."""
+    pages: dict[str, list[str]] = {}
+    yield pages
+    print(f"\naccessibility: {len(pages)} pages checked, {sum(map(len, pages.values()))} violations")
+
+
+def look(page: Page, name: str, found: dict[str, list[str]]) -> None:
+    answer = Axe().run(page, options={"resultTypes": ["violations"]}).response
+    found[name] = [
+        f"{rule['id']}: {node['html'][:200]} {node.get('failureSummary', '')}"
+        for rule in answer["violations"]
+        for node in rule["nodes"]
+    ]
+    wider = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    if wider > 0:
+        found[name].append(f"scrolls sideways by {wider} px")
+
+
+def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
+    """Opens one page or dialog after the other."""
+    paths = {"gallery": "/", "gallery, nothing matches": "/?q=zzz", "compose": "/new", "queue": "/queue"}
+    paths |= {"compose from an image": "/new?type=image-to-video", "settings": "/settings"}
+    paths |= {"spend": "/spend?view=team", "my spend": "/spend?view=mine", "404": "/nothing-is-here"}
+    paths |= {"password": "/accounts/password/change/"}
+    paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items()}
+    for name, path in paths.items():
+        page.goto(path)
+        yield name
+    page.goto("/")
+    page.locator(".filters .menu > summary:visible").first.click()
+    assert page.locator(".filters .menu[open] .menu-box").is_visible()
+    yield "filter menu"
+    page.locator(".topbar .menu > summary:visible, .tabbar .menu > summary:visible").click()
+    yield "account menu"
+    page.goto("/new")
+    page.get_by_role("button", name="Review").locator("visible=true").click()
+    page.get_by_text("Write a prompt").wait_for()
+    yield "compose, something is wrong"
+    page.get_by_label("Prompt", exact=True).fill("A lone walker")
+    page.get_by_role("button", name="Review").locator("visible=true").click()
+    page.get_by_role("button", name=re.compile("Generate for")).wait_for()
+    yield "confirm"
+
+
+def in_shape(browser: Browser, dailies: Dailies, shape: str, **more) -> BrowserContext:
+    width, height, theme = SHAPES[shape]
+    size = {"width": width, "height": height}
+    context = browser.new_context(base_url=dailies.url, viewport=size, color_scheme=theme, **more)
+    context.set_default_timeout(15_000)
+    return context
+
+
+def complaints(found: dict[str, list[str]]) -> str:
+    return "\n".join(f"{name}: {each}" for name, said in found.items() for each in said)
+
+
+def test_the_welcome_page_is_accessible(dailies: Dailies, browser: Browser, found: dict[str, list[str]]):
+    for shape in SHAPES:
+        with in_shape(browser, dailies, shape) as context:
+            page = context.new_page()
+            page.goto("/")
+            look(page, f"welcome, {shape}", found)
+            page.get_by_role("button", name="Continue").click()
+            page.get_by_text("Type the code").wait_for()
+            look(page, f"welcome, something is wrong, {shape}", found)
+    assert not complaints(found)
+
+
+def test_every_page_behind_the_door_is_accessible(dailies: Dailies, browser: Browser, found: dict[str, list[str]]):
+    rows = dailies.python(SEED)
+    state = None
+    for shape in SHAPES:
+        with in_shape(browser, dailies, shape) as context:
+            page = context.new_page()
+            page.goto("/accounts/login/")
+            look(page, f"sign in, {shape}", found)
+            if state is None:
+                page.get_by_label("Email").fill("mara@example.com")
+                page.get_by_label("Password").fill(PASSWORD)
+                page.get_by_role("button", name="Sign in").click()
+                page.get_by_role("heading", name="Gallery").wait_for(state="attached")
+                state = context.storage_state()
+        with in_shape(browser, dailies, shape, storage_state=state) as context:
+            page = context.new_page()
+            for name in visits(page, rows):
+                look(page, f"{name}, {shape}", found)
+    assert not complaints(found)
