@@ -393,3 +393,21 @@ def _fail(generation: Generation, answer: veevid.StatusAnswer) -> None:
             ledger.capture(generation, charged, "failed, but charged by Veevid")
         elif moved:
             ledger.release(generation, "failed: nothing charged")
+
+
+def end_demo() -> None:
+    """Ends what demo mode left unfinished, when the simulator does not run any more: nobody would ever answer."""
+    ends = {
+        Status.QUEUED: Status.CANCELLED,
+        Status.PROCESSING: Status.FAILED,
+        Status.STALLED: Status.FAILED,
+        Status.UNCONFIRMED: Status.CANCELLED,
+    }
+    rows = Generation.objects.select_related("quote__account").filter(quote__account__demo=True, status__in=ends)
+    for generation in rows:
+        with transaction.atomic():
+            if generation.move(ends[Status(generation.status)], finished_at=timezone.now(), next_look_at=None):
+                ledger.release(generation, "demo mode ended")
+    Clip.objects.filter(state=Clip.State.PENDING, generation__quote__account__demo=True).update(
+        state=Clip.State.GONE, fetch_at=None, trouble="demo mode ended before it was fetched"
+    )

@@ -1,11 +1,13 @@
 """The paid request at its worst moments: late answers, dead databases, prices that rose, uploads that fail."""
 
 import json
+import uuid
 from datetime import timedelta
 
 import pytest
 import responses
 import time_machine
+from django.core.management import call_command
 from django.db import OperationalError
 from django.utils import timezone
 
@@ -353,3 +355,25 @@ def test_a_stale_quote_is_not_reused(mara):
     Quote.objects.update(stale=True)
     lifecycle.quote(make_order().billing)
     assert sent_to("quote") == 2
+
+
+# -- the end of demo mode ---------------------------------------------------------------------------------------------
+
+
+def test_what_demo_mode_left_unfinished_ends_when_no_simulator_runs_any_more(db, settings):
+    settings.SIMULATOR_URL = "http://127.0.0.1:1/api"
+    account = ApiAccount.objects.create(name="Demo", demo=True)
+    luc = make_person("luc@example.com")
+    for number, status in enumerate((Status.QUEUED, Status.PROCESSING, Status.STALLED, Status.UNCONFIRMED)):
+        quote = Quote.objects.create(account=account, digest=str(number), billing={}, credits=20)
+        ledger.hold(
+            Generation.objects.create(
+                team=luc.teams.get(), owner=luc, nonce=uuid.uuid4(), status=status, mode="veo3",
+                generation_type="text-to-video", params={}, prompt="x", quote=quote, price=20, account=account,
+            )
+        )  # fmt: skip
+    settings.SIMULATOR_URL, settings.VEEVID_API_KEY = "", "vv_sk_real_0123456789"
+    call_command("ensure_accounts")
+    assert ledger.totals(demo=True) == ledger.Totals(held=0, spent=0)
+    assert set(Generation.objects.values_list("status", flat=True)) == {Status.CANCELLED, Status.FAILED}
+    assert sent_to("") == 0

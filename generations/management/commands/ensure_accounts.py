@@ -5,7 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from generations import accounts
+from generations import accounts, lifecycle
 
 
 class Command(BaseCommand):
@@ -14,6 +14,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if settings.VEEVID_API_KEY:
             accounts.ensure_environment_key(settings.VEEVID_API_KEY)
+            if not settings.SIMULATOR_URL:
+                lifecycle.end_demo()
         elif settings.SIMULATOR_URL:
             accounts.ensure_demo()
         accounts.ensure_team()

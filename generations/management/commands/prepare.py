@@ -12,12 +12,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
+from generations import archive
+
 
 class Command(BaseCommand):
     help = "Makes the tables, collects the static files, adds the account of VEEVID_API_KEY or the demo account."
     requires_system_checks: list[str] = []
 
     def handle(self, *args: Any, **options: Any) -> None:
+        archive.sweep()
         prepare_database()
         collect_static(settings.DATA_DIR / "static.stamp")
 
