@@ -4,6 +4,7 @@ import re
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from generations import dispatch, veevid
@@ -21,6 +22,10 @@ from generations.models import (
 KEY_SHAPE = re.compile(r"vv_sk_[!-~]{4,200}")
 SETUP_TRIES = 20
 DEFAULT_TEAM = "Studio"
+# Labels of the key that VEEVID_API_KEY names; the second when an admin has replaced or removed it since.
+FROM_ENVIRONMENT = "from the environment"
+OVERRULED = "from the environment, replaced in Settings"
+ALREADY_HERE = "This key is here already. Each key can be added once."
 
 
 class CannotAdd(Exception):
@@ -39,51 +44,64 @@ def ensure_demo() -> None:
         if ApiKey.objects.filter(digest=digest).exists():
             return
         account = ApiAccount.objects.create(name="Demo", demo=True)
-        _add(account, settings.DEMO_KEY, "simulator")
+        _put(account, settings.DEMO_KEY, "simulator")
 
 
 def ensure_environment_key(secret: str) -> None:
-    """The key of VEEVID_API_KEY. One that an admin paused or that was refused stays as it is."""
+    """The key of VEEVID_API_KEY takes the place of the one that was named there before.
+
+    One that an admin paused, or that Veevid refused, stays as it is; so does one that an admin replaced or removed
+    while the environment named it, until the environment has named another.
+    """
     with transaction.atomic():
-        if ApiKey.objects.filter(digest=ApiKey.digest_of(secret)).exists():
+        accounts = ApiAccount.objects.select_for_update().order_by("pk")
+        there = ApiKey.objects.filter(digest=ApiKey.digest_of(secret)).first()
+        if there and (there.state != ApiKey.State.REPLACED or there.label == OVERRULED):
             return
-        account = ApiAccount.objects.filter(demo=False).order_by("pk").first()
+        account = accounts.get(pk=there.account_id) if there else accounts.filter(demo=False).first()
         account = account or ApiAccount.objects.create(name="Veevid")
-        _make_room(account)
-        _add(account, secret, "from the environment")
+        ApiKey.objects.filter(label=OVERRULED).update(label=FROM_ENVIRONMENT)
+        account.keys.filter(label=FROM_ENVIRONMENT, state=ApiKey.State.ACTIVE).update(state=ApiKey.State.REPLACED)
+        state = ApiKey.State.ACTIVE if _room_for_active(account) else ApiKey.State.PAUSED
+        _put(account, secret, FROM_ENVIRONMENT, state)
 
 
-def _make_room(account: ApiAccount) -> None:
-    """A new key of the environment replaces the one that came from there before."""
-    account.keys.filter(label="from the environment", state=ApiKey.State.ACTIVE).update(state=ApiKey.State.REPLACED)
-
-
-def _add(account: ApiAccount, secret: str, label: str) -> ApiKey:
-    return ApiKey.objects.create(
-        account=account,
-        label=label[:80],
-        secret=secret,
-        last4=secret[-4:],
-        digest=ApiKey.digest_of(secret),
-    )
+def _put(account: ApiAccount, secret: str, label: str, state: str = ApiKey.State.ACTIVE) -> ApiKey:
+    """A key's row: a new one, or the one it had before it was replaced. Raises IntegrityError for one in use."""
+    key = ApiKey.objects.filter(digest=ApiKey.digest_of(secret), state=ApiKey.State.REPLACED).first()
+    key = key or ApiKey(digest=ApiKey.digest_of(secret), last4=secret[-4:])
+    key.account, key.label, key.secret, key.state = account, label[:80], secret, state
+    key.checked_at, key.checked_words = None, ""
+    key.save()
+    key.refresh_from_db()  # from here on its secret is sealed
+    return key
 
 
 def add_key(account: ApiAccount | None, secret: str, label: str = "") -> ApiKey:
-    """Adds a key to an account; without one, to a new real account. Nothing is sent. Raises CannotAdd."""
+    """Adds a key to an account; without one, to a new real account. Nothing is sent. Raises CannotAdd.
+
+    A key that was here before, and was replaced, is taken up again; without an account, in the one it had.
+    """
+    secret = _checked(secret)
+    try:
+        with transaction.atomic():
+            if account is None:
+                account = ApiAccount.objects.filter(demo=False, keys__digest=ApiKey.digest_of(secret)).first()
+            account = account or ApiAccount.objects.create(name=_next_name())
+            account = ApiAccount.objects.select_for_update().get(pk=account.pk)
+            _check_may_be_active(account)
+            return _put(account, secret, label)
+    except IntegrityError:
+        raise CannotAdd(ALREADY_HERE) from None
+
+
+def _checked(secret: str) -> str:
     secret = secret.strip()
     if not KEY_SHAPE.fullmatch(secret):
         raise CannotAdd("A Veevid key begins with vv_sk_ and has no spaces. Check that all of it was copied.")
     if secret == settings.DEMO_KEY:
         raise CannotAdd("This is the demo key. It works in the simulator only.")
-    try:
-        with transaction.atomic():
-            if account is None:
-                account = ApiAccount.objects.create(name=_next_name())
-            account = ApiAccount.objects.select_for_update().get(pk=account.pk)
-            _check_may_be_active(account)
-            return _add(account, secret, label)
-    except IntegrityError:
-        raise CannotAdd("This key is here already. Each key can be added once.") from None
+    return secret
 
 
 def _next_name() -> str:
@@ -92,8 +110,15 @@ def _next_name() -> str:
     return f"Veevid {others + 1}" if others else "Veevid"
 
 
-def _check_may_be_active(account: ApiAccount) -> None:
-    if account.keys.filter(state=ApiKey.State.ACTIVE).count() >= ACTIVE_KEYS_PER_ACCOUNT:
+def _room_for_active(account: ApiAccount, leaving: ApiKey | None = None) -> bool:
+    """Whether one more key can be active, once `leaving` is gone."""
+    active = account.keys.filter(state=ApiKey.State.ACTIVE)
+    staying = active.exclude(pk=leaving.pk) if leaving else active
+    return staying.count() < ACTIVE_KEYS_PER_ACCOUNT
+
+
+def _check_may_be_active(account: ApiAccount, leaving: ApiKey | None = None) -> None:
+    if not _room_for_active(account, leaving):
         raise CannotAdd(
             f"Veevid allows {ACTIVE_KEYS_PER_ACCOUNT} active keys for each account. Pause or replace one of them first."
         )
@@ -111,28 +136,84 @@ def set_key_active(key: ApiKey, active: bool) -> None:
             keys.update(state=ApiKey.State.ACTIVE, checked_words="")
 
 
-def replace_key(old: ApiKey, secret: str) -> ApiKey:
-    """Rotation: the new key takes over, the old one is used no more. Raises CannotAdd; then the old one stays."""
+def remove_key(key: ApiKey) -> None:
+    """Takes a key that Veevid never took, such as a mistyped one, out of the list. Its requests stay on record."""
     with transaction.atomic():
-        changed = ApiKey.objects.filter(pk=old.pk).exclude(state=ApiKey.State.REPLACED)
-        if not changed.update(state=ApiKey.State.REPLACED):
-            raise CannotAdd("This key was already replaced.")
-        return add_key(old.account, secret, old.label)
+        ApiAccount.objects.select_for_update().get(pk=key.account_id)
+        _retire(ApiKey.objects.filter(pk=key.pk, accepted_at=None, account__demo=False))
+
+
+def _retire(keys: QuerySet[ApiKey]) -> bool:
+    """An admin's word stands above that of the environment at the next start."""
+    if settings.VEEVID_API_KEY:
+        keys.filter(digest=ApiKey.digest_of(settings.VEEVID_API_KEY)).update(label=OVERRULED)
+    return bool(keys.exclude(state=ApiKey.State.REPLACED).update(state=ApiKey.State.REPLACED))
+
+
+# -- one request with exactly this key --------------------------------------------------------------------------------
+
+
+def replace_key(old: ApiKey, secret: str) -> ApiKey:
+    """Rotation: the new key is tried, and takes over when Veevid takes it; the old one is used no more.
+
+    Raises CannotAdd; then the old one stays as it was. Until it has worked the new one counts as replaced: nothing is
+    sent with it, and it can be added again. Spends one request.
+    """
+    secret = _checked(secret)
+    try:
+        with transaction.atomic():
+            _check_replaceable(old)
+            label = "" if old.label == FROM_ENVIRONMENT else old.label
+            new = _put(old.account, secret, label, ApiKey.State.REPLACED)
+    except IntegrityError:
+        raise CannotAdd(ALREADY_HERE) from None
+    try:
+        words = _try(new)
+    except dispatch.NoRoom as no:
+        raise CannotAdd(f"The new key could not be tried: {no}.") from None
+    except veevid.KeyRefused as error:
+        raise CannotAdd(f"Veevid refuses the new key. {error.message}".strip()) from None
+    except veevid.UpstreamError as error:
+        raise CannotAdd(f"The new key could not be tried. {_words_of(error)}") from None
+    with transaction.atomic():
+        _check_replaceable(old)
+        _retire(ApiKey.objects.filter(pk=old.pk))
+        tried = {"checked_at": timezone.now(), "checked_words": words}
+        ApiKey.objects.filter(pk=new.pk).update(state=ApiKey.State.ACTIVE, **tried)
+    new.refresh_from_db()
+    return new
+
+
+def _check_replaceable(old: ApiKey) -> None:
+    """Under the account's lock. Raises CannotAdd."""
+    account = ApiAccount.objects.select_for_update().get(pk=old.account_id)
+    if not account.keys.filter(pk=old.pk).exclude(state=ApiKey.State.REPLACED).exists():
+        raise CannotAdd("This key was already replaced.")
+    _check_may_be_active(account, leaving=old)
+
+
+def _try(key: ApiKey) -> str:
+    """Asks Veevid for the balance, and says it. Raises NoRoom, UpstreamError."""
+    call = dispatch.reserve(key.account, ApiCall.Kind.CREDITS, key=key)
+    answer = dispatch.ask(call, lambda upstream: upstream.credits())
+    dispatch.note_balance(call, answer.balance)
+    return f"Works. The account has {answer.balance:,} credits."
+
+
+def _words_of(error: veevid.UpstreamError) -> str:
+    return f"{veevid.in_plain_words(error)} {error.message}".strip()
 
 
 def test_key(key: ApiKey) -> str:
     """Asks Veevid for the balance with exactly this key, and says in a sentence how it went. Spends one request."""
     try:
-        call = dispatch.reserve(key.account, ApiCall.Kind.CREDITS, key=key)
-        answer = dispatch.ask(call, lambda upstream: upstream.credits())
+        words = _try(key)
     except dispatch.NoRoom as no:
         return f"Not tested: {no}."
     except veevid.UpstreamError as error:
-        words = f"{veevid.in_plain_words(error)} {error.message}".strip()
+        words = _words_of(error)
         ApiKey.objects.filter(pk=key.pk).update(checked_at=timezone.now(), checked_words=words[:300])
         return words
-    dispatch.note_balance(call, answer.balance)
-    words = f"Works. The account has {answer.balance:,} credits."
     if ApiKey.objects.filter(pk=key.pk, state=ApiKey.State.REFUSED).exists():
         try:
             set_key_active(key, True)
@@ -140,6 +221,9 @@ def test_key(key: ApiKey) -> str:
             words = f"{words} It stays unused: {no}"
     ApiKey.objects.filter(pk=key.pk).update(checked_at=timezone.now(), checked_words=words)
     return words
+
+
+# -- accounts ---------------------------------------------------------------------------------------------------------
 
 
 def set_account_open(account: ApiAccount, opened: bool) -> None:

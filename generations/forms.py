@@ -9,7 +9,7 @@ from typing import Any
 from django.http import QueryDict
 
 from generations import access, catalogue
-from generations.models import Generation, Media, SwitchedOff, User
+from generations.models import Generation, Media, SwitchedOff, Team, User
 
 OURS = "media:"  # a source that is an upload of ours: media:<key>
 STAND_IN = "https://ours.invalid/"  # what such a source looks like to the catalogue, which knows only addresses
@@ -143,7 +143,7 @@ def _place_media(draft: Draft) -> None:
 
 
 def uploads_of(user: User, sources: Iterable[str]) -> dict[str, Media]:
-    """The uploads among the sources that this person may use, by source."""
+    """The uploads among the sources that this person may see, by source."""
     keys = set()
     for source in sources:
         if source.startswith(OURS):
@@ -152,8 +152,11 @@ def uploads_of(user: User, sources: Iterable[str]) -> dict[str, Media]:
     return {f"{OURS}{media.key}": media for media in access.media_for(user).filter(key__in=keys).distinct()}
 
 
-def check(draft: Draft, user: User) -> tuple[dict[str, Any], str, dict[str, list[str]]]:
-    """Parameters, prompt and media, ready to be priced and sealed. Raises Invalid with every sentence at its field."""
+def check(draft: Draft, user: User, team: Team) -> tuple[dict[str, Any], str, dict[str, list[str]]]:
+    """Parameters, prompt and media of an order for this team, ready to be priced and sealed.
+
+    Raises Invalid with every sentence at its field.
+    """
     errors: dict[str, str] = {}
     params: dict[str, Any] = {}
     prompt, media = "", {}
@@ -168,7 +171,7 @@ def check(draft: Draft, user: User) -> tuple[dict[str, Any], str, dict[str, list
     except catalogue.Invalid as invalid:
         errors |= invalid.errors
     try:
-        media = check_media(draft, user)
+        media = check_media(draft, user, team)
     except catalogue.Invalid as invalid:
         errors |= invalid.errors
     if errors:
@@ -176,9 +179,13 @@ def check(draft: Draft, user: User) -> tuple[dict[str, Any], str, dict[str, list
     return params, prompt, media
 
 
-def check_media(draft: Draft, user: User) -> dict[str, list[str]]:
-    """The media of a draft, counted and checked; uploads must be this person's to use. Raises Invalid."""
-    ours = uploads_of(user, (source for sources in draft.media.values() for source in sources))
+def check_media(draft: Draft, user: User, team: Team) -> dict[str, list[str]]:
+    """The media of a draft, counted and checked. Raises Invalid.
+
+    Uploads must be the team's own: who only watches another team must not carry its files out of it.
+    """
+    seen = uploads_of(user, (source for sources in draft.media.values() for source in sources))
+    ours = {source: media for source, media in seen.items() if media.team_id == team.pk}
     stand_ins = {STAND_IN + source.removeprefix(OURS): source for source in ours}
     given = {
         slot: [STAND_IN + source.removeprefix(OURS) if source in ours else source for source in sources]

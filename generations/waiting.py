@@ -2,15 +2,15 @@
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from heapq import heapify, heappop, heappush
 
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from generations import catalogue, dispatch, pacing, story
-from generations.models import RENDERING, ApiAccount, ApiCall, ApiKey, Generation, Status, Team, User
+from generations.models import RENDERING, ApiAccount, ApiCall, ApiKey, Generation, Status, Submission, Team, User
 from generations.words import credits, duration_words, range_words
 
 REQUESTS_PER_CLIP = 5  # a price, the submission and about three looks
@@ -181,7 +181,15 @@ def _waiting(
     places = {pk: place for place, pk in enumerate(line, start=1)}
     order = sorted(queued.values(), key=lambda g: (places.get(g.pk, len(line) + 1), g.not_before or g.queued_at, g.pk))
     until = min((a.wait_until for a in accounts if a.wait_until and a.wait_until > desk.now), default=None)
-    return [_row(g, places.get(g.pk), begins.get(g.pk), running[g.owner_id], until, desk) for g in order]
+    said = _last_words(queued.values())
+    return [_row(g, places.get(g.pk), begins.get(g.pk), running[g.owner_id], until, said, desk) for g in order]
+
+
+def _last_words(rows: Iterable[Generation]) -> dict[int, str]:
+    """What Veevid said to the last attempt of each that is out of credits, in one query."""
+    short = [g.pk for g in rows if g.wait_why == "credits"]
+    last = Submission.objects.filter(generation=OuterRef("pk")).order_by("-attempt").values("upstream_words")[:1]
+    return dict(Generation.objects.filter(pk__in=short).values_list("pk", Subquery(last))) if short else {}
 
 
 def _free_in(slot: Slot) -> Range:
@@ -191,7 +199,13 @@ def _free_in(slot: Slot) -> Range:
 
 
 def _row(
-    g: Generation, position: int | None, begins: Range | None, running: int, until: datetime | None, desk: story.Desk
+    g: Generation,
+    position: int | None,
+    begins: Range | None,
+    running: int,
+    until: datetime | None,
+    said: Mapping[int, str],
+    desk: story.Desk,
 ) -> Waiting:
     if g.status == Status.AWAITING_APPROVAL:
         return Waiting(g, None, "Needs approval", "", True, "when approved")
@@ -199,7 +213,7 @@ def _row(
     words = dispatch.WAITING.get(why, why)
     words = words[:1].upper() + words[1:]
     if g.not_before and g.not_before > desk.now:
-        return _held_back(g, why, words, desk.now)
+        return _held_back(g, why, words, said, desk.now)
     if why in ("paused", "account", "key"):
         return Waiting(g, position, words, "", True, "when an admin has looked")
     if why in ("busy", "limit", "unreachable"):
@@ -219,11 +233,10 @@ def _unknown(g: Generation) -> Waiting:
     return Waiting(g, None, "Outcome unknown", "A person decides: charged or not", True, "")
 
 
-def _held_back(g: Generation, why: str, words: str, now: datetime) -> Waiting:
+def _held_back(g: Generation, why: str, words: str, said: Mapping[int, str], now: datetime) -> Waiting:
     """One that is not tried before a certain time."""
     if why == "credits":
-        last = g.submissions.order_by("-attempt").first()
-        return Waiting(g, None, words, _with_the_word(last.upstream_words if last else ""), True, "after a top-up")
+        return Waiting(g, None, words, _with_the_word(said.get(g.pk) or ""), True, "after a top-up")
     if not g.wait_why:
         words = "Its price is asked again"
     return Waiting(g, None, words, "", False, _again(g.not_before, now))

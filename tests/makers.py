@@ -3,9 +3,10 @@
 from typing import Any
 
 import responses
+from django.utils import timezone
 
 from generations import accounts, catalogue, lifecycle
-from generations.models import ApiAccount, Generation, Membership, Team, User
+from generations.models import ApiAccount, ApiKey, Generation, Membership, Team, User
 
 KEY = "vv_sk_test_0123456789abcd"
 API = "https://veevid.ai/api"
@@ -13,7 +14,10 @@ CLIP_URL = "https://cdn.veevid.ai/videos/a.mp4"
 
 
 def make_account(key: str = KEY) -> ApiAccount:
-    return accounts.add_key(None, key).account
+    """An account whose key Veevid has taken before."""
+    account = accounts.add_key(None, key).account
+    ApiKey.objects.filter(account=account).update(accepted_at=timezone.now())
+    return account
 
 
 def make_person(email: str = "mara@example.com", team: str = "Northlight", role: str = "member", **fields: Any) -> User:

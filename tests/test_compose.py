@@ -8,7 +8,7 @@ import pytest
 import responses
 
 from generations import catalogue, lifecycle
-from generations.models import ApiCall, Media, SwitchedOff, User
+from generations.models import ApiCall, Media, Membership, SwitchedOff, Team, User
 from tests.makers import API, confirmed, make_account, make_person, price_is, sent_to
 from tests.pages import HTMX, filled, form_in, nothing_happened, review, sealed_in, text_of
 from tests.test_uploads import file_named, picture
@@ -276,6 +276,15 @@ def test_another_teams_upload_is_refused(desk):
     answer = review(desk, "veo3", "image-to-video", image=f"media:{theirs.key}", **{"image.url": ""})
     refused(answer, "image", "belongs to another team")
     assert "theirs.jpg" not in text_of(answer)
+
+
+def test_an_upload_of_a_team_one_only_watches_cannot_be_carried_into_another(desk, mara):
+    other = Team.objects.create(name="Zenith")
+    Membership.objects.create(team=other, user=mara, role="viewer")
+    luc = make_person("luc@example.com", "Zenith")
+    theirs = Media.objects.create(team=other, owner=luc, kind="image", name="theirs.jpg", size=1, width=64, height=64)
+    answer = review(desk, "veo3", "image-to-video", image=f"media:{theirs.key}", **{"image.url": ""})
+    refused(answer, "image", "belongs to another team")
 
 
 def test_a_file_chosen_without_javascript_is_kept_at_review(desk, mara):

@@ -2,15 +2,21 @@
 
 import os
 import re
+import signal
 import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from generations import veevid
 from scripts.test_tools import find_compose
-from tests.servers import ROOT, clean_environment
+from tests.servers import ROOT, Process, clean_environment, wait_for
+from veevid_site import supervisor
 
 NEEDED = ["SECRET_KEY", "SECRETS_KEYS", "VEEVID_API_KEY", "POSTGRES_PASSWORD", "ALLOWED_HOSTS"]
 GIVEN = {name: f"given-{name.lower()}" for name in NEEDED}
@@ -83,6 +89,81 @@ def test_only_the_web_is_reachable_and_only_from_this_host() -> None:
 def test_nothing_starts_before_the_tables_are_there() -> None:
     waiting = {name: SERVICES[name]["depends_on"].get("prepare") for name in ("web", "worker", "beat")}
     assert list(waiting.values()) == [{"condition": "service_completed_successfully"}] * 3
+
+
+def test_the_worker_may_finish_a_paid_request_before_it_is_stopped() -> None:
+    assert SERVICES["worker"]["stop_grace_period"] == "90s"
+    assert veevid.DEADLINE + 5 <= supervisor.GRACE < 90
+
+
+# -- the supervisor: how `make run` ends ------------------------------------------------------------------------------
+
+SUPERVISED = """
+import sys, time
+from pathlib import Path
+from veevid_site import supervisor
+folder = Path(sys.argv[1])
+supervisor.PATIENCE = 0.2
+program = [sys.executable, "-u", "-c", sys.argv[2]]
+try:
+    with supervisor.Supervisor(folder, {}, folder, lambda line: print(line, flush=True)) as boss:
+        boss.start(supervisor.Program("worker", program, 1, lambda: (folder / "up").exists()))
+        boss.wait_until_ready(boss.running[0])
+        print("ready", flush=True)
+        boss.watch()
+except supervisor.AskedToStop:
+    print("stopped")
+"""
+IDLE = "open('up', 'w'); import time; time.sleep(60)"
+ON_TERM = "import signal, time; signal.signal(signal.SIGTERM, lambda *_: {}); open('up', 'w'); time.sleep(60)"
+BUSY = ON_TERM.format("(time.sleep(1), open('paid', 'w'), exit())")
+STUCK = ON_TERM.format("None")
+
+
+@pytest.fixture
+def supervised(tmp_path: Path) -> Iterator[Callable[[str], Process]]:
+    running: list[Process] = []
+
+    def start(code: str) -> Process:
+        command = [sys.executable, "-c", SUPERVISED, str(tmp_path), code]
+        running.append(Process("up", command, tmp_path, clean_environment()).start())
+        return running[0].ready(lambda: "ready" in running[0].said())
+
+    yield start
+    for process in running:
+        process.stop(signal.SIGKILL)
+
+
+def ends(process: Process, seconds: float) -> float:
+    began = time.monotonic()
+    wait_for("the supervisor to end", process.ended, seconds)
+    return time.monotonic() - began
+
+
+def test_what_has_nothing_to_do_stops_at_once(supervised) -> None:
+    up = supervised(IDLE)
+    up.running.send_signal(signal.SIGINT)
+    assert ends(up, 10) < 1.5
+    assert "Waiting" not in up.said()
+
+
+def test_what_is_in_the_middle_of_something_is_waited_for_and_named(supervised, tmp_path: Path) -> None:
+    up = supervised(BUSY)
+    up.running.send_signal(signal.SIGINT)
+    ends(up, 10)
+    assert (tmp_path / "paid").exists()
+    assert "Waiting up to 85 s for worker to finish. Ctrl-C again ends it now." in up.said()
+    assert up.said().rstrip().endswith("stopped")
+
+
+def test_a_second_ctrl_c_waits_for_nothing(supervised) -> None:
+    up = supervised(STUCK)
+    up.running.send_signal(signal.SIGINT)
+    wait_for("the supervisor to wait", lambda: "Waiting" in up.said())
+    time.sleep(1)
+    up.running.send_signal(signal.SIGINT)
+    assert ends(up, 10) < 1.5
+    assert up.running.returncode == 130
 
 
 def test_redis_writes_to_disk() -> None:

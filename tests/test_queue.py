@@ -5,6 +5,8 @@ import uuid
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from generations import accounts, dispatch, ledger, waiting
@@ -48,11 +50,11 @@ def make(
     return generation
 
 
-def make_returned(generation: Generation, said: str) -> None:
+def make_returned(generation: Generation, said: str, attempt: int = 1) -> None:
     account = generation.quote.account
     Submission.objects.create(
-        generation=generation, attempt=1, account=account, key=account.keys.get(), worker="w", deadline=timezone.now(),
-        outcome=Submission.Outcome.RETURNED, upstream_words=said,
+        generation=generation, attempt=attempt, account=account, key=account.keys.get(), worker="w",
+        deadline=timezone.now(), outcome=Submission.Outcome.RETURNED, upstream_words=said,
     )  # fmt: skip
 
 
@@ -160,6 +162,32 @@ def test_out_of_credits_says_how_many_are_missing(client, mara, account) -> None
     (row,) = rows(look(client, mara))
     assert row.startswith("–")
     assert "Out of credits Needs 1,320 credits, has 12 after a top-up" in row
+
+
+def test_out_of_credits_the_last_attempts_words_count(client, mara, account) -> None:
+    later = timezone.now() + timedelta(minutes=5)
+    g = make(mara, price=320, wait_why="credits", not_before=later)
+    make_returned(g, "Needs 320, has 12")
+    make_returned(g, "Needs 320, has 99", attempt=2)
+    assert "Needs 320 credits, has 99" in rows(look(client, mara))[0]
+
+
+def test_a_long_line_out_of_credits_is_read_with_as_many_queries_as_a_short_one(client, mara, account) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as seen:
+            look(client, mara, "/queue/live", **{"HX-Request": "true"})
+        return len(seen)
+
+    def wait(number: int) -> None:
+        later = timezone.now() + timedelta(minutes=5)
+        for _ in range(number):
+            make_returned(make(mara, wait_why="credits", not_before=later), "Needs 140, has 12")
+
+    wait(2)
+    queries()  # the first one signs in, too
+    few = queries()
+    wait(10)
+    assert queries() == few
 
 
 def test_a_clip_whose_price_could_not_be_asked_says_when_it_is_tried_again(client, mara) -> None:

@@ -5,7 +5,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from allauth.account.models import EmailAddress
+from django.urls import reverse
 
+from tests.makers import make_account, make_person
 from tests.servers import clean_environment, last_json, manage
 
 SETTING = "import json; from django.conf import settings; print(json.dumps({}))"
@@ -23,6 +26,7 @@ WRONG = {
     "VEEVID_MEDIA_HOSTS": ["https://cdn-6174.example/videos"],
     "DATA_DIR": ["/dev/null/6174"],
 }
+STRANGER = "203.0.113.9"
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
 
 
@@ -57,6 +61,47 @@ def test_an_https_origin_makes_cookies_secure(tmp_path: Path) -> None:
     cookies = "[settings.SESSION_COOKIE_SECURE, settings.CSRF_COOKIE_SECURE]"
     here = {"DATA_DIR": str(tmp_path), "CSRF_TRUSTED_ORIGINS": "https://dailies.example.com"}
     assert setting(cookies, **here) == [True, True]
+
+
+@pytest.mark.parametrize(("origin", "proxies"), [("https://dailies.example.com", 1), ("http://dailies.example", 0)])
+def test_an_https_origin_says_that_a_proxy_names_the_visitor(origin: str, proxies: int, tmp_path: Path) -> None:
+    here = {"DATA_DIR": str(tmp_path), "CSRF_TRUSTED_ORIGINS": origin}
+    assert setting("settings.ALLAUTH_TRUSTED_PROXY_COUNT", **here) == proxies
+
+
+@pytest.mark.django_db
+def test_behind_the_proxy_a_strangers_tries_lock_nobody_else_out(client, settings) -> None:
+    settings.ALLAUTH_TRUSTED_PROXY_COUNT = 1
+    make_account()
+    make_person("mara@example.com")
+    wrong = {"login": "nobody@example.com", "password": "a guess"}
+    right = {"login": "mara@example.com", "password": "a long password of hers"}
+    tries = [client.post("/accounts/login/", wrong, headers=seen_from(f"forged, {STRANGER}")) for _ in range(40)]
+    assert tries[-1].status_code == 429
+    assert client.post("/accounts/login/", right, headers=seen_from(STRANGER)).status_code == 429
+    assert client.post("/accounts/login/", right, headers=seen_from("198.51.100.7")).status_code == 302
+
+
+def seen_from(address: str) -> dict[str, str]:
+    return {"X-Forwarded-For": address}
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("name", ["account_reset_password", "account_email"])
+@pytest.mark.parametrize("said", [{"email": "mara@example.com"}, {"email": "eve@example.com", "action_add": "1"}])
+def test_nobody_can_have_a_link_mailed(client, mailoutbox, name, said) -> None:
+    make_account()
+    mara = make_person("mara@example.com")
+    client.force_login(mara)
+    answer = client.post(reverse(name), said)
+    assert answer.status_code == 200
+    assert "admin" in answer.content.decode()
+    assert mailoutbox == []
+    assert not EmailAddress.objects.filter(email="eve@example.com").exists()
+
+
+def test_what_would_be_mailed_is_not_logged_either(tmp_path: Path) -> None:
+    assert "dummy" in str(setting("settings.EMAIL_BACKEND", DATA_DIR=str(tmp_path)))
 
 
 def test_the_brokers_socket_fits_a_long_folder_name(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Settings: accounts, keys and models, for admins."""
 
+import html
 import logging
 
 import pytest
 import responses
 from django.urls import reverse
+from requests.exceptions import ConnectTimeout
 
 from generations import accounts, catalogue, dispatch
 from generations.models import ApiAccount, ApiCall, ApiKey, SwitchedOff
@@ -218,9 +220,11 @@ def test_resuming_a_sixth_key_is_refused_with_the_reason(admin, account) -> None
 
 def test_a_replaced_key_hands_over_to_the_new_one(admin, account, works) -> None:
     old = account.keys.get()
+    assert "It is tried first" in admin.get("/settings").content.decode()
     act(admin, "replace_key", old.pk, secret=OTHER)
     page = admin.get("/settings").content.decode()
     assert account.keys.get(state=ApiKey.State.ACTIVE).last4 == "9876"
+    assert "Works. The account has 451 credits." in page
     assert f"Key vv_sk_…9876 has replaced vv_sk_…{KEY[-4:]}" in page
     assert f"Test key vv_sk_…{KEY[-4:]}" not in page
     assert act(admin, "test_key", old.pk).status_code == 404
@@ -235,6 +239,110 @@ def test_a_bad_replacement_leaves_the_old_key_in_use(admin, account, upstream, h
     assert "nonsense_typed" not in page
     assert account.keys.get().state == ApiKey.State.ACTIVE
     assert not upstream.calls
+
+
+@pytest.mark.parametrize("headers", [{}, HTMX])
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({"json": {"error": "Invalid API key"}, "status": 401}, "Veevid refuses the new key. Invalid API key"),
+        ({"body": ConnectTimeout()}, "The new key could not be tried."),
+        ({"json": {"error": "slow down"}, "status": 429}, "The new key could not be tried."),
+    ],
+)
+def test_a_replacement_that_does_not_work_leaves_the_old_key_in_use(
+    admin, account, upstream, answer, said, headers
+) -> None:
+    upstream.get(f"{API}/credits", **answer)
+    refused = act(admin, "replace_key", account.keys.get().pk, headers=headers, secret=OTHER)
+    page = html.unescape(refused.content.decode())
+    assert refused.status_code == 422
+    assert said in page
+    assert f"vv_sk_…{KEY[-4:]} stays in use" in page
+    assert "vv_sk_…9876" not in page
+    assert account.keys.get(state=ApiKey.State.ACTIVE).last4 == KEY[-4:]
+
+
+def test_a_mistyped_replacement_can_be_followed_by_the_right_one(admin, account, upstream) -> None:
+    upstream.get(f"{API}/credits", json={"error": "Invalid API key"}, status=401)
+    old = account.keys.get()
+    act(admin, "replace_key", old.pk, secret=f"{OTHER}x")
+    upstream.replace(responses.GET, f"{API}/credits", json={"success": True, "credits": 451, "balance": 451})
+    act(admin, "replace_key", old.pk, secret=OTHER)
+    assert account.keys.get(state=ApiKey.State.ACTIVE).last4 == "9876"
+
+
+def test_the_way_back_to_a_replaced_key_is_open(admin, account, works) -> None:
+    act(admin, "replace_key", account.keys.get().pk, secret=OTHER)
+    act(admin, "replace_key", account.keys.get(state=ApiKey.State.ACTIVE).pk, secret=KEY)
+    assert account.keys.get(state=ApiKey.State.ACTIVE).last4 == KEY[-4:]
+    assert account.keys.count() == 2
+
+
+@pytest.fixture
+def demo(settings) -> None:
+    settings.SIMULATOR_URL = "http://127.0.0.1:9/api"
+    accounts.ensure_demo()
+
+
+def test_a_mistyped_key_does_not_end_demo_mode_and_can_be_removed(admin, demo, upstream) -> None:
+    upstream.get(f"{API}/credits", json={"error": "Invalid API key"}, status=401)
+    act(admin, "add_key", secret=OTHER)
+    page = admin.get("/settings").content.decode()
+    assert dispatch.demo_mode()
+    assert "Demo mode goes on until Veevid has taken a key." in page
+    assert 'data-kind="warning"' in page
+    assert "Demo (simulator)" in page
+    assert "Refused by Veevid" in page
+    key = ApiKey.objects.get(last4="9876")
+    assert 'aria-label="Remove key vv_sk_…9876"' in page
+    assert "vv_sk_…9876" not in act(admin, "pause_key", key.pk, headers=HTMX, for_good="1").content.decode()
+    assert "vv_sk_…9876" not in admin.get("/settings").content.decode()
+
+
+def test_without_a_simulator_nothing_is_said_of_demo_mode(admin, upstream) -> None:
+    upstream.get(f"{API}/credits", json={"error": "Invalid API key"}, status=401)
+    assert "ends demo mode" not in admin.get("/settings").content.decode()
+    act(admin, "add_key", secret=OTHER)
+    assert "emo mode" not in admin.get("/settings").content.decode()
+
+
+def test_a_removed_key_can_be_added_again(admin, demo, upstream) -> None:
+    upstream.get(f"{API}/credits", json={"error": "Invalid API key"}, status=401)
+    act(admin, "add_key", secret=OTHER)
+    act(admin, "pause_key", ApiKey.objects.get(last4="9876").pk, for_good="1")
+    upstream.replace(responses.GET, f"{API}/credits", json={"success": True, "credits": 451, "balance": 451})
+    act(admin, "add_key", secret=OTHER)
+    assert ApiKey.objects.get(last4="9876").state == ApiKey.State.ACTIVE
+    assert not dispatch.demo_mode()
+
+
+def test_a_key_that_could_not_be_tried_ends_demo_mode_when_its_test_works(admin, demo, upstream) -> None:
+    upstream.get(f"{API}/credits", json={"error": "hiccup"}, status=500)
+    act(admin, "add_key", secret=OTHER)
+    assert dispatch.demo_mode()
+    upstream.replace(responses.GET, f"{API}/credits", json={"success": True, "credits": 451, "balance": 451})
+    answer = act(admin, "test_key", ApiKey.objects.get(last4="9876").pk, headers=HTMX)
+    assert answer.headers["HX-Redirect"] == "/settings"
+    assert "Demo mode is over" in admin.get("/settings").content.decode()
+    assert not dispatch.demo_mode()
+
+
+def test_a_key_that_was_ever_taken_is_not_removed(admin, account) -> None:
+    key = account.keys.get()
+    assert "Remove key" not in admin.get("/settings").content.decode()
+    act(admin, "pause_key", key.pk, for_good="1")
+    key.refresh_from_db()
+    assert key.state == ApiKey.State.ACTIVE
+
+
+@pytest.mark.parametrize("number", ["9" * 18, "9" * 30, "9" * 5000])
+def test_numbers_beyond_all_rows_are_not_found(admin, account, number) -> None:
+    paths = [f"keys/{number}/{act}" for act in ("test", "pause", "resume", "replace")]
+    paths += [f"accounts/{number}/{act}" for act in ("pause", "resume", "share")]
+    assert {admin.post(f"/settings/{path}", {"secret": OTHER}).status_code for path in paths} == {404}
+    assert act(admin, "add_key", secret=OTHER, account=number).status_code == 404
+    assert ApiKey.objects.count() == 1
 
 
 # -- accounts ---------------------------------------------------------------------------------------------------------

@@ -22,6 +22,8 @@ from veevid_site import watchdog
 
 LOG_LIMIT = 10 * 1024 * 1024
 TROUBLE = re.compile(r"(^|[ \[])(WARNING|ERROR|CRITICAL)[\] :]")
+GRACE = 85.0  # seconds; the one long thing a program may be in the middle of is a paid request, which takes up to 75
+PATIENCE = 3.0  # seconds until the console says who is being waited for
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -35,13 +37,16 @@ class AskedToStop(Exception):
 
 @dataclass(frozen=True)
 class Program:
-    """What to start. Programs of a higher `floor` are stopped first; `loud` ones show their warnings on the console."""
+    """What to start. Programs of a higher `floor` are stopped first; `loud` ones show their warnings on the console.
+
+    `grace` is how long it may take to finish what it has begun; one with nothing to do leaves at once.
+    """
 
     name: str
     command: Sequence[str]
     floor: int
     is_ready: Callable[[], bool] | None = None
-    grace: float = 10
+    grace: float = GRACE
     loud: bool = True
 
 
@@ -181,18 +186,30 @@ class Supervisor:
     # -- stopping -----------------------------------------------------------------------------------------------------
     def stop(self) -> None:
         """Ends the upper floors first. Who overstays the grace is killed, and so is whatever a program left behind."""
+        self.asked = self.asked or time.monotonic()  # from here on, one more Ctrl-C means: now
         for floor in sorted({running.program.floor for running in self.running}, reverse=True):
             leaving = [running for running in self.running if running.program.floor == floor]
             for running in leaving:
                 running.process.terminate()
-            deadline = time.monotonic() + max(running.program.grace for running in leaving)
-            while not all(running.ended() for running in leaving) and time.monotonic() < deadline:
-                time.sleep(0.03)
+            self._wait_for(leaving)
             for running in leaving:
                 watchdog.kill_group(running.process.pid)
                 running.process.wait()
                 self._tell_watchdog(f"-{running.process.pid}")
         self.running = []
+
+    def _wait_for(self, leaving: Sequence[Running]) -> None:
+        began = time.monotonic()
+        grace = max(running.program.grace for running in leaving)
+        told = False
+        while late := [running.program.name for running in leaving if not running.ended()]:
+            waited = time.monotonic() - began
+            if waited > grace:
+                return
+            if waited > PATIENCE and not told:
+                self.say(f"Waiting up to {grace:g} s for {' and '.join(late)} to finish. Ctrl-C again ends it now.")
+                told = True
+            time.sleep(0.03)
 
 
 def take_lock(path: Path) -> IO[str]:

@@ -198,7 +198,7 @@ def review(request: Request, team: Team) -> HttpResponse:
         return _form_again(request, draft, errors, notice)
     draft.add_typed()
     try:
-        params, prompt, media = forms.check(draft, request.user)
+        params, prompt, media = forms.check(draft, request.user, team)
     except catalogue.Invalid as invalid:
         errors = {**invalid.errors, **errors}
     if errors:
@@ -300,7 +300,7 @@ def _ask_again(request: Request, team: Team, order: lifecycle.Order, sentence: s
     """The confirmation no longer stands: the same order with its price of now, if it still can be made."""
     draft = forms.Draft(order.mode, order.generation_type, order.prompt, dict(order.params), dict(order.media))
     try:
-        forms.check(draft, request.user)
+        forms.check(draft, request.user, team)
     except catalogue.Invalid:
         return _trouble(request, "Not confirmed", sentence)
     return _sheet(request, team, order, sentence)

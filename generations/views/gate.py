@@ -4,6 +4,7 @@ import logging
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
@@ -100,7 +101,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
     return {
         "theme": user.theme,
-        "demo": demo,
+        "demo": demo and bool(settings.SIMULATOR_URL),
         "teams": teams,
         "team": team,
         "balance": known[0] if known else None,

@@ -27,6 +27,7 @@ from generations.views.gate import Request
 
 OPEN_RANGE = 1024 * 1024  # bytes of one answer to "from here on"
 PIECE = 64 * 1024
+BIGGEST_ID = 2**63 - 1
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -98,6 +99,8 @@ def send(request: Request, file: FieldFile, content_type: str, etag: str) -> Htt
 
 
 def _clip(request: Request, pk: int) -> Clip:
+    if pk > BIGGEST_ID:
+        raise Http404("No database counts so far.")
     return get_object_or_404(access.clips_for(request.user), generation_id=pk, state=Clip.State.STORED)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
@@ -71,6 +72,11 @@ def _shown_accounts() -> list[ApiAccount]:
     return list(shown if dispatch.demo_mode() else shown.filter(demo=False))
 
 
+def _in_demo() -> bool:
+    """Without a simulator there is none to speak of, even before the first key."""
+    return bool(settings.SIMULATOR_URL) and dispatch.demo_mode()
+
+
 def _models() -> list[tuple[catalogue.Model, bool]]:
     off = set(SwitchedOff.objects.values_list("mode", flat=True))
     return [(model, mode not in off) for mode, model in catalogue.MODELS.items()]
@@ -82,7 +88,7 @@ def _show(request: Request, status: int = 200, **more: Any) -> HttpResponse:
         "panels": [_panel(account) for account in _shown_accounts()],
         "real_accounts": ApiAccount.objects.filter(demo=False).order_by("pk"),
         "models": _models(),
-        "demo_mode": dispatch.demo_mode(),
+        "demo_mode": _in_demo(),
         "welcome": "welcome" in request.GET,
     }
     return render(request, "settings.html", context | more, status=status)
@@ -121,10 +127,8 @@ def _key(pk: int) -> ApiKey:
 def add_key(request: Request) -> HttpResponse:
     """Adds a key and tries it out once. A wrong one is explained at its field; the key itself is never sent back."""
     chosen, label = request.POST.get("account", ""), request.POST.get("label", "").strip()[:80]
-    account = None
-    if chosen:
-        account = get_object_or_404(ApiAccount, pk=chosen, demo=False) if chosen.isdecimal() else _no_such_account()
-    was_demo = dispatch.demo_mode()
+    account = _real_account(chosen) if chosen else None
+    was_demo = _in_demo()
     try:
         key = accounts.add_key(account, request.POST.get("secret", ""), label)
     except accounts.CannotAdd as no:
@@ -133,30 +137,38 @@ def add_key(request: Request) -> HttpResponse:
             wrong |= {"real_accounts": ApiAccount.objects.filter(demo=False).order_by("pk"), "demo_mode": was_demo}
             return render(request, "settings/_add_key.html", wrong, status=422)
         return _show(request, 422, **wrong)
-    end = " Demo mode is over: clips made from now on are charged to this account." if was_demo else ""
-    _try_out(request, key, f"Key {key} added.{end}")
+    words = accounts.test_key(_key(key.pk))
+    key.refresh_from_db()
+    works = key.state == ApiKey.State.ACTIVE and not (was_demo and _in_demo())
+    level = messages.SUCCESS if works else messages.WARNING
+    messages.add_message(request, level, f"Key {key} added. {words}{_about_demo(was_demo)}")
     return _back(request)
 
 
-def _try_out(request: Request, key: ApiKey, said: str) -> None:
-    """One request with a key that has just come in, so that a wrong one shows at once."""
-    words = accounts.test_key(_key(key.pk))
-    works = ApiKey.objects.filter(pk=key.pk, state=ApiKey.State.ACTIVE).exists()
-    messages.add_message(request, messages.SUCCESS if works else messages.WARNING, f"{said} {words}")
+def _real_account(chosen: str) -> ApiAccount:
+    if not (chosen.isdecimal() and len(chosen) < 20):
+        raise Http404("No such account.")
+    return get_object_or_404(ApiAccount, pk=int(chosen), demo=False)
 
 
-def _no_such_account() -> ApiAccount:
-    raise Http404("No such account.")
+def _about_demo(was_demo: bool) -> str:
+    """What became of demo mode, after a key was tried in it."""
+    if not was_demo:
+        return ""
+    if _in_demo():
+        return " Demo mode goes on until Veevid has taken a key."
+    return " Demo mode is over: clips made from now on are charged to this account."
 
 
 @admins_only
 @require_POST
 def test_key(request: Request, pk: int) -> HttpResponse:
     key = _key(pk)
+    was_demo = _in_demo()
     words = accounts.test_key(key)
-    if not request.htmx:
-        messages.info(request, f"{key}: {words}")
-        return redirect("settings")
+    if not request.htmx or _in_demo() != was_demo:
+        messages.info(request, f"{key}: {words}{_about_demo(was_demo and not key.account.demo)}")
+        return _back(request)
     key.account.refresh_from_db()
     context = {"panel": _panel(key.account), "alone": True, "tested": key.pk, "words": words}
     return render(request, "settings/_account.html", context)
@@ -165,8 +177,12 @@ def test_key(request: Request, pk: int) -> HttpResponse:
 @admins_only
 @require_POST
 def pause_key(request: Request, pk: int) -> HttpResponse:
+    """Uses a key no more; with `for_good` the list forgets it, too, unless Veevid has ever taken it."""
     key = _key(pk)
-    accounts.set_key_active(key, False)
+    if request.POST.get("for_good") == "1":
+        accounts.remove_key(key)
+    else:
+        accounts.set_key_active(key, False)
     return _panel_again(request, key.account)
 
 
@@ -185,19 +201,21 @@ def resume_key(request: Request, pk: int) -> HttpResponse:
 @admins_only
 @require_POST
 def replace_key(request: Request, pk: int) -> HttpResponse:
-    """Rotation. The old key stays in use when the new one cannot be taken."""
+    """Rotation. The old key stays as it was when the new one does not work."""
     old = _key(pk)
     if old.account.demo:
         raise Http404("The demo key is not replaced.")
+    was_demo = _in_demo()
     try:
         key = accounts.replace_key(old, request.POST.get("secret", ""))
     except accounts.CannotAdd as no:
-        wrong = {"replace_wrong": f"{no} {old} stays in use.", "replacing": old.pk}
+        stays = f"{old} stays in use." if old.state == ApiKey.State.ACTIVE else f"{old} stays as it was."
+        wrong = {"replace_wrong": f"{no} {stays}", "replacing": old.pk}
         if request.htmx:
             context = wrong | {"panel": _panel(old.account), "alone": True}
             return render(request, "settings/_account.html", context, status=422)
         return _show(request, 422, **wrong)
-    _try_out(request, key, f"Key {key} has replaced {old}.")
+    messages.success(request, f"Key {key} has replaced {old}. {key.checked_words}{_about_demo(was_demo)}")
     return _back(request)
 
 
