@@ -6,14 +6,15 @@ A clip is stored whole or not at all. Fetching costs no credits, so it is repeat
 import hashlib
 import json
 import logging
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import urlsplit
@@ -21,7 +22,11 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 from django.core.files import File
+from django.core.files.storage import Storage
+from django.db import DatabaseError
+from django.db.models.fields.files import FieldFile
 from django.utils import timezone
+from urllib3.exceptions import HTTPError
 
 from generations import dispatch, veevid
 from generations.models import ApiCall, Clip
@@ -35,7 +40,8 @@ LARGEST = 4 * 1024**3
 PIECE = 256 * 1024
 DEVELOP_TIMEOUT = 120
 SLOWEST_RETRY = 3600.0
-GONE_AFTER_DEAD_LINKS = 6
+GONE_AFTER = timedelta(hours=24)  # of dead links only
+LEFT_AFTER = 3600  # seconds; no fetch and no upload takes so long
 
 
 class CannotFetch(Exception):
@@ -44,6 +50,14 @@ class CannotFetch(Exception):
 
 class DeadLink(CannotFetch):
     """Upstream no longer serves this URL; it may name a fresh one."""
+
+
+class NoLink(DeadLink):
+    """Upstream was asked just now, and no URL that it names works."""
+
+
+class Overtaken(Exception):
+    """This worker lost its lease: another one has taken the clip."""
 
 
 def allowed(url: str, *, demo: bool) -> bool:
@@ -63,28 +77,42 @@ def allowed(url: str, *, demo: bool) -> bool:
     return parts.scheme == "https" and port in (None, 443) and host in settings.VEEVID_MEDIA_HOSTS
 
 
+def _held(clip: Clip, **fields: object) -> bool:
+    """Writes to the row of a clip while it is ours: nobody else has moved its `fetch_at`."""
+    mine = Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING, fetch_at=clip.fetch_at)
+    return bool(mine.update(**fields))
+
+
 def _keep(clip: Clip, lease: timedelta = LEASE) -> None:
-    """Tells the other workers that somebody is at it."""
-    Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(fetch_at=timezone.now() + lease)
+    """Tells the other workers that somebody is at it. Raises Overtaken when it is one of them."""
+    until = timezone.now() + lease
+    if not _held(clip, fetch_at=until):
+        raise Overtaken
+    clip.fetch_at = until
 
 
-def _download(clip: Clip, target: BinaryIO) -> str:
+def _download(clip: Clip, target: BinaryIO, ends: float) -> str:
     """Streams the file into `target` and returns its SHA-256. Raises CannotFetch, DeadLink."""
-    url, renew = clip.source_url, time.monotonic() + LEASE.seconds / 3
-    ends = time.monotonic() + FETCH_DEADLINE
+    _keep(clip)
+    renew = time.monotonic() + LEASE.seconds / 3
     digest, size = hashlib.sha256(), 0
     session = requests.Session()
     session.trust_env = False
     try:
         with session.get(
-            url, stream=True, timeout=FETCH_TIMEOUT, allow_redirects=False, headers={"Accept-Encoding": "identity"}
+            clip.source_url,
+            stream=True,
+            timeout=FETCH_TIMEOUT,
+            allow_redirects=False,
+            headers={"Accept-Encoding": "identity"},
         ) as answer:
             if answer.status_code in (401, 403, 404, 410):
                 raise DeadLink(f"Veevid's link to the clip has ended ({answer.status_code})")
             if answer.status_code != 200:
                 raise CannotFetch(f"Veevid's file server answered {answer.status_code}")
             length = answer.headers.get("Content-Length", "")
-            for piece in answer.iter_content(PIECE):
+            # read1 gives what has come: waiting for a full piece would forget the lease on a slow line.
+            while piece := answer.raw.read1(PIECE, decode_content=True):
                 size += len(piece)
                 if size > LARGEST or time.monotonic() > ends:
                     raise CannotFetch("the file is too large or comes too slowly")
@@ -93,16 +121,22 @@ def _download(clip: Clip, target: BinaryIO) -> str:
                     renew = time.monotonic() + LEASE.seconds / 3
                 digest.update(piece)
                 target.write(piece)
-    except requests.RequestException as error:
+    except (requests.RequestException, HTTPError) as error:
         raise CannotFetch(f"the connection broke ({type(error).__name__})") from None
     finally:
         session.close()
-    if length.isdigit() and int(length) != size:
-        raise CannotFetch(f"the file came incomplete: {size} of {length} bytes")
-    if size == 0:
-        raise CannotFetch("the file came empty")
+    _check_size(size, length, clip.expected_size)
     target.flush()
     return digest.hexdigest()
+
+
+def _check_size(size: int, length: str, expected: int | None) -> None:
+    """The file server's own length decides. What the status said counts without one only: it may simply be wrong."""
+    if size == 0:
+        raise CannotFetch("the file came empty")
+    promised = int(length) if length.isdecimal() else expected
+    if promised and promised != size:
+        raise CannotFetch(f"the file came incomplete: {size} of {promised} bytes")
 
 
 def develop(video: Path, folder: Path) -> dict[str, object]:
@@ -128,85 +162,156 @@ def workshop() -> Iterator[Path]:
         yield Path(folder)
 
 
+def sweep() -> None:
+    """Removes the folders of fetches and uploads that were killed."""
+    for left in (settings.DATA_DIR / "tmp").glob("*"):
+        with suppress(OSError):  # another worker sweeps too
+            if left.lstat().st_mtime > time.time() - LEFT_AFTER:
+                continue
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink()
+
+
+@contextmanager
+def shelf() -> Iterator[Callable[[FieldFile, str, File], None]]:
+    """Gives a function that puts files into storage. When the block ends by an exception, none of them stays.
+
+    A file that only came in part, on a disk that is full, goes as well.
+    """
+    put: list[tuple[Storage, str]] = []
+
+    def save(field: FieldFile, name: str, content: File) -> None:
+        path = field.field.generate_filename(field.instance, name)
+        put.append((field.storage, path))
+        field.name = field.storage.save(path, content, max_length=field.field.max_length)
+
+    whole = False
+    try:
+        yield save
+        whole = True
+    finally:
+        for storage, path in [] if whole else put:
+            with suppress(OSError):
+                storage.delete(path)
+
+
 def fetch(pk: int) -> bool:
     """Fetches one clip, if it is due and nobody else took it. True when it is now stored."""
     now = timezone.now()
     taken = Clip.objects.filter(pk=pk, state=Clip.State.PENDING, fetch_at__lte=now).update(fetch_at=now + LEASE)
     if not taken:
         return False
+    sweep()
     clip = Clip.objects.select_related("generation__account", "generation__quote__account").get(pk=pk)
     try:
-        if not allowed(clip.source_url, demo=clip.generation.quote.account.demo):
-            raise CannotFetch(f"its host {urlsplit(clip.source_url).hostname} is not in VEEVID_MEDIA_HOSTS")
-        return _store(clip)
+        return _store_from_any_link(clip, time.monotonic() + FETCH_DEADLINE)
+    except Overtaken:
+        logger.warning("clip %s: another worker has taken it over", pk)
     except DeadLink as problem:
-        _try_later(clip, str(problem), fresh_url=_fresh_link(clip), dead=True)
-    except (CannotFetch, OSError) as problem:
-        words = str(problem) if isinstance(problem, CannotFetch) else f"the disk refused it ({problem.strerror})"
-        _try_later(clip, words)
+        _dead(clip, problem)
+    except CannotFetch as problem:
+        _try_later(clip, str(problem))
+    except OSError as problem:
+        _try_later(clip, f"the disk refused it ({problem.strerror})")
     return False
 
 
-def _store(clip: Clip) -> bool:
-    with workshop() as folder:
-        video = folder / "clip.mp4"
-        with video.open("wb") as target:
-            digest = _download(clip, target)
-        _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
-        film = develop(video, folder)
-        name = uuid.uuid4().hex
-        saved = []
-        for field, made, suffix in (
-            (clip.file, video, ".mp4"),
-            (clip.poster, folder / str(film["poster"]), ".webp"),
-            (clip.preview, folder / str(film["preview"]), "-preview.mp4"),
-        ):
-            with made.open("rb") as content:
-                field.save(name + suffix, File(content), save=False)
-            saved.append(field)
-        stored = Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(
-            state=Clip.State.STORED,
-            file=clip.file.name,
-            poster=clip.poster.name,
-            preview=clip.preview.name,
-            size=video.stat().st_size,
-            sha256=digest,
-            width=film["width"],
-            height=film["height"],
-            seconds=film["seconds"],
-            fps=film["fps"],
-            sound=film["sound"],
-            stored_at=timezone.now(),
-            fetch_at=None,
-            trouble="",
-        )
-        if not stored:  # another worker was first: our copies go
-            for field in saved:
-                field.delete(save=False)
-        return bool(stored)
+def fetch_again(clip: Clip) -> bool:
+    """Starts anew with a clip that was given up. False when it is not given up."""
+    fields = {"state": Clip.State.PENDING, "fetch_at": timezone.now(), "dead_since": None, "tries": 0, "trouble": ""}
+    return bool(Clip.objects.filter(pk=clip.pk, state=Clip.State.GONE).update(**fields))
 
 
-def _try_later(clip: Clip, trouble: str, fresh_url: str | None = None, dead: bool = False) -> None:
-    tries = clip.tries + 1
-    fields: dict[str, object] = {"tries": tries, "trouble": trouble[:300]}
-    if dead and fresh_url is None and tries >= GONE_AFTER_DEAD_LINKS:
-        fields |= {"state": Clip.State.GONE, "fetch_at": None}
-    else:
-        wait = min(2.0 ** min(tries, 12), SLOWEST_RETRY)
-        fields["fetch_at"] = timezone.now() + timedelta(seconds=1 if fresh_url else wait)
-        fields["source_url"] = fresh_url or clip.source_url
-    Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(**fields)
-    logger.warning("clip %s not fetched: %s", clip.pk, trouble)
+def _store_from_any_link(clip: Clip, ends: float) -> bool:
+    """By the link that we have, or by the one that the status names now. Links may live for minutes only."""
+    try:
+        return _store(clip, ends)
+    except DeadLink as problem:
+        link = _link_now(clip)
+        if link is None:
+            raise
+        if link in ("", clip.source_url):
+            raise NoLink(str(problem)) from None
+    clip.source_url = link
+    try:
+        return _store(clip, ends)
+    except DeadLink as problem:
+        raise NoLink(str(problem)) from None
 
 
-def _fresh_link(clip: Clip) -> str | None:
-    """Asks the status once more for a link that works. None when there is no new one."""
+def _link_now(clip: Clip) -> str | None:
+    """Asks the status for the link to the clip: empty when it names none, None when it could not be asked."""
     generation = clip.generation
     if generation.account is None or not generation.upstream_id:
         return None
+    _keep(clip)
     try:
         call = dispatch.reserve(generation.account, ApiCall.Kind.STATUS, generation)
         answer = dispatch.ask(call, lambda upstream: upstream.status(str(generation.upstream_id)))
     except (dispatch.NoRoom, veevid.UpstreamError):
         return None
-    return answer.video_url if answer.video_url and answer.video_url != clip.source_url else None
+    return answer.video_url or ""
+
+
+def _store(clip: Clip, ends: float) -> bool:
+    if not clip.source_url:
+        raise DeadLink("Veevid named no link to the clip")
+    if not allowed(clip.source_url, demo=clip.generation.quote.account.demo):
+        raise CannotFetch(f"its host {urlsplit(clip.source_url).hostname} is not in VEEVID_MEDIA_HOSTS")
+    with workshop() as folder:
+        video = folder / "clip.mp4"
+        with video.open("wb") as target:
+            digest = _download(clip, target, ends)
+        _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
+        film = develop(video, folder)
+        name = uuid.uuid4().hex
+        with shelf() as put:
+            for field, made, suffix in (
+                (clip.file, video, ".mp4"),
+                (clip.poster, folder / str(film["poster"]), ".webp"),
+                (clip.preview, folder / str(film["preview"]), "-preview.mp4"),
+            ):
+                with made.open("rb") as content:
+                    put(field, name + suffix, File(content))
+        facts = {key: film[key] for key in ("width", "height", "seconds", "fps", "sound")}
+        return _finish(clip, size=video.stat().st_size, sha256=digest, **facts)
+
+
+def _finish(clip: Clip, **facts: object) -> bool:
+    """Writes that the files of a clip are kept. False, and they are gone, when another worker was first."""
+    names = {"file": clip.file.name, "poster": clip.poster.name, "preview": clip.preview.name}
+    done = {"state": Clip.State.STORED, "stored_at": timezone.now(), "fetch_at": None, "dead_since": None}
+    try:
+        stored = bool(
+            Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(trouble="", **names, **done, **facts)
+        )
+    except DatabaseError:
+        logger.exception("clip %s: the database refused it", clip.pk)
+        # It may have been written nevertheless. Files that a row may name stay: when not even this can be asked, too.
+        stored = Clip.objects.filter(pk=clip.pk, file=clip.file.name).exists()
+    if not stored:
+        for field in (clip.file, clip.poster, clip.preview):
+            field.delete(save=False)
+    return stored
+
+
+def _try_later(clip: Clip, trouble: str, dead_since: datetime | None = None) -> None:
+    """An hour at most between two tries, for as long as it takes."""
+    wait = min(2.0 ** min(clip.tries + 1, 12), SLOWEST_RETRY)
+    _record(clip, trouble, fetch_at=timezone.now() + timedelta(seconds=wait), dead_since=dead_since)
+
+
+def _dead(clip: Clip, problem: DeadLink) -> None:
+    """Gives a clip up when every link has been dead for a day and upstream, asked just now, has no other."""
+    since = clip.dead_since or timezone.now()
+    if isinstance(problem, NoLink) and timezone.now() - since > GONE_AFTER:
+        _record(clip, str(problem), state=Clip.State.GONE, fetch_at=None, dead_since=since)
+    else:
+        _try_later(clip, str(problem), dead_since=since)
+
+
+def _record(clip: Clip, trouble: str, **fields: object) -> None:
+    _held(clip, tries=clip.tries + 1, trouble=trouble[:300], source_url=clip.source_url, **fields)
+    logger.warning("clip %s not fetched: %s", clip.pk, trouble)

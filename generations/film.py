@@ -8,11 +8,14 @@ PyAV reads files that strangers made: a crash or a hang here takes nothing else 
 
 import json
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
 
 import av
+from av.container import InputContainer
 from av.error import FFmpegError
 from PIL import Image
 
@@ -20,6 +23,11 @@ POSTER_SIDE = 960  # pixels, the longest
 PREVIEW_SIDE = 480
 PREVIEW_SECONDS = 6.0
 PREVIEW_FPS = 15
+#: How an MP4 or MOV begins (the name of its first box), and a WebM.
+FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
+EBML = b"\x1a\x45\xdf\xa3"
+#: How far from the end that the container names its last picture may end: so many seconds, or so many frames.
+SHORT_SECONDS, SHORT_FRAMES = 0.2, 2
 
 
 @dataclass(frozen=True)
@@ -36,18 +44,40 @@ class Film:
     preview: str = ""
 
 
+def _container(head: bytes) -> str:
+    if head[4:8] in FIRST_BOXES:
+        return "mov"
+    if head.startswith(EBML):
+        return "matroska"
+    raise ValueError("the file is no playable video (neither MP4, MOV nor WebM)")
+
+
+@contextmanager
+def _open(video: Path) -> Iterator[InputContainer]:
+    """Opens a file as what its first bytes say, and as nothing else: a playlist would name other files to read.
+
+    Its demuxer gets the bytes from us and may open nothing by itself.
+    """
+    with video.open("rb") as raw:
+        container = _container(raw.read(12))
+        raw.seek(0)
+        with av.open(raw, "r", format=container, options={"protocol_whitelist": ""}) as file:
+            yield file
+
+
 def probe(video: Path) -> Film:
-    """Reads the container and decodes one frame. Raises ValueError when the file is no playable video."""
+    """Reads the file from end to end. Raises ValueError when it is no playable video, or not all of one."""
     try:
-        with av.open(str(video)) as file:
+        with _open(video) as file:
             if not file.streams.video:
                 raise ValueError("the file holds no picture")
             stream = file.streams.video[0]
+            stream.thread_type = "AUTO"
             if next(file.decode(stream), None) is None:
                 raise ValueError("the file holds no frame")
-            length = stream.duration * stream.time_base if stream.duration and stream.time_base else None
-            seconds = float(length) if length else (file.duration or 0) / 1e6
             rate = stream.average_rate or Fraction(0)
+            start, seconds = _times(file, stream)
+            _check_whole(file, stream, start + seconds, max(SHORT_SECONDS, SHORT_FRAMES / float(rate) if rate else 0))
             return Film(
                 width=stream.width,
                 height=stream.height,
@@ -60,6 +90,35 @@ def probe(video: Path) -> Film:
         raise ValueError(f"the file is no playable video ({error.strerror or 'unreadable'})") from None
 
 
+def _times(file: InputContainer, stream: av.VideoStream) -> tuple[float, float]:
+    """When the picture starts and how long it is, in seconds, as the container names it (0 when it does not)."""
+    if stream.duration and stream.time_base:
+        return float((stream.start_time or 0) * stream.time_base), float(stream.duration * stream.time_base)
+    return (file.start_time or 0) / 1e6, (file.duration or 0) / 1e6
+
+
+def _check_whole(file: InputContainer, stream: av.VideoStream, named_end: float, short: float) -> None:
+    """Is everything there that the container announces? All packets are read, and the last frames decoded.
+
+    All is there when the picture ends where the container says. Raises ValueError.
+    """
+    file.seek(0)
+    last, end = 0.0, 0.0
+    for packet in file.demux():
+        if packet.is_corrupt:
+            raise ValueError("the file is incomplete (it ends in the middle)")
+        if packet.stream == stream and packet.pts is not None and packet.size:
+            last = max(last, float(packet.pts * packet.time_base))
+            end = max(end, float((packet.pts + (packet.duration or 0)) * packet.time_base))
+    if end < named_end - short:
+        raise ValueError(f"the file is incomplete ({end:.1f} of {named_end:.1f} seconds)")
+    last = min(last, named_end or last)
+    file.seek(int(last * 1e6))
+    times = [last if frame.time is None else frame.time for frame in file.decode(stream)]
+    if not times or max(times) < last - short:
+        raise ValueError("the file is incomplete (its last frame cannot be decoded)")
+
+
 def _fit(width: int, height: int, side: int) -> tuple[int, int]:
     scale = min(side / max(width, height), 1.0)
     return max(int(width * scale) // 2 * 2, 2), max(int(height * scale) // 2 * 2, 2)
@@ -68,7 +127,7 @@ def _fit(width: int, height: int, side: int) -> tuple[int, int]:
 def make_poster(video: Path, out: Path, at: float) -> None:
     """One frame as WebP: the first at or after `at` seconds, else the last there is."""
     chosen: Image.Image | None = None
-    with av.open(str(video)) as file:
+    with _open(video) as file:
         for frame in file.decode(video=0):
             chosen = frame.to_image()
             if frame.time is None or frame.time >= at:
@@ -82,7 +141,7 @@ def make_poster(video: Path, out: Path, at: float) -> None:
 
 def make_preview(video: Path, out: Path) -> None:
     """A short muted MP4 for hovering: small, few frames, ready to play from its first byte."""
-    with av.open(str(video)) as source, av.open(str(out), "w", options={"movflags": "+faststart"}) as target:
+    with _open(video) as source, av.open(str(out), "w", options={"movflags": "+faststart"}) as target:
         shown = source.streams.video[0]
         shown.thread_type = "AUTO"
         stream = target.add_stream("libx264", rate=PREVIEW_FPS)

@@ -5,7 +5,6 @@ import unicodedata
 import uuid
 import warnings
 from pathlib import Path, PurePath
-from typing import BinaryIO
 
 from django.core.files import File
 from django.core.files.uploadedfile import UploadedFile
@@ -167,12 +166,11 @@ def _name(given: str, suffixes: tuple[str, ...]) -> str:
 def _store(media: Media, file: UploadedFile, suffix: str, thumb: Path) -> Media:
     name = uuid.uuid4().hex
     file.seek(0)
-    with thumb.open("rb") as poster:
-        _save(media, file, poster, name, suffix)
+    try:
+        with thumb.open("rb") as poster, archive.shelf() as put:
+            put(media.file, name + suffix, File(file))
+            put(media.poster, f"{name}-poster.webp", File(poster))
+            media.save()
+    except OSError:
+        raise CannotKeep("Dailies has no room for the file now. Nothing was stored.") from None
     return media
-
-
-def _save(media: Media, file: BinaryIO | UploadedFile, poster: BinaryIO, name: str, suffix: str) -> None:
-    media.file.save(name + suffix, File(file), save=False)
-    media.poster.save(f"{name}-poster.webp", File(poster), save=False)
-    media.save()

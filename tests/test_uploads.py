@@ -1,5 +1,6 @@
 """Uploads: whole and readable, or not at all. Whatever comes in is answered with a sentence."""
 
+import errno
 import io
 import struct
 import zlib
@@ -9,7 +10,9 @@ from typing import cast
 
 import av
 import pytest
+from django.core.files.storage import FileSystemStorage
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.db import OperationalError
 from PIL import Image
 
 from generations import uploads
@@ -212,3 +215,43 @@ def test_a_video_of_more_than_200_megabytes_is_refused_unopened(mara):
     file.size = 201_000_000
     with pytest.raises(uploads.CannotKeep, match="A video can be at most 200 MB"):
         uploads.keep(mara.teams.get(), mara, file, "video")
+
+
+def test_half_a_video_is_refused(browser, settings, tmp_path):
+    whole = film(tmp_path, "take.mov", frames=60).read()
+    for data in (whole[: len(whole) // 2], whole[:-200]):
+        refused(send(browser, file_named("take.mov", data), **VIDEO), "This is no video", settings)
+
+
+def test_a_playlist_named_like_a_video_is_refused(browser, settings, tmp_path):
+    film(tmp_path, "secret.mp4")
+    for text in (f"ffconcat version 1.0\nfile {tmp_path}/secret.mp4\n", "#1  ftyp\nffconcat version 1.0\n"):
+        refused(send(browser, file_named("take.mp4", text.encode()), **VIDEO), "This is no video", settings)
+
+
+# -- a full disk ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("full_at", [".jpg", "-poster.webp"])
+def test_a_full_disk_is_said_and_keeps_no_part_of_a_file(browser, settings, monkeypatch, full_at):
+    write = FileSystemStorage._save
+
+    def out_of_room(storage, name, content):
+        if name.endswith(full_at):
+            Path(storage.path(name)).parent.mkdir(parents=True, exist_ok=True)
+            Path(storage.path(name)).write_bytes(b"half of it")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return write(storage, name, content)
+
+    monkeypatch.setattr(FileSystemStorage, "_save", out_of_room)
+    refused(send(browser, picture()), "Dailies has no room for the file now. Nothing was stored.", settings)
+
+
+def test_a_row_that_cannot_be_written_leaves_no_file(mara, settings, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise OperationalError("database or disk is full")
+
+    monkeypatch.setattr(Media, "save", refuse)
+    with pytest.raises(OperationalError):
+        uploads.keep(mara.teams.get(), mara, picture(), "image")
+    assert kept_files(settings) == []
