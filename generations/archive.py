@@ -65,8 +65,8 @@ def allowed(url: str, *, demo: bool) -> bool:
 
     Demo clips come from the simulator, and from nowhere else.
     """
-    parts = urlsplit(url)
     try:
+        parts = urlsplit(url)
         host, port = (parts.hostname or "").lower(), parts.port
     except ValueError:
         return False
