@@ -18,6 +18,7 @@ urlpatterns = [
     path("g/<int:pk>", generation.page, name="generation"),
     path("g/<int:pk>/live", generation.live, name="generation_live"),
     path("g/<int:pk>/tile", gallery.tile, name="tile"),
+    path("g/<int:pk>/fetch", generation.fetch_again, name="fetch_again"),
     path("g/<int:pk>/decide", generation.decide, name="decide"),
     path("g/<int:pk>/cancel", generation.cancel, name="cancel"),
     path("g/<int:pk>/video", media.video, name="video"),

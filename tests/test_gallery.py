@@ -299,3 +299,30 @@ def test_every_page_says_when_the_disk_is_nearly_full(page, settings):
     assert "nearly full" not in page.get("/").content.decode()
     settings.DISK_FLOOR = 10**18
     assert "nearly full" in page.get("/").content.decode()
+
+
+# -- a clip that was lost upstream ------------------------------------------------------------------------------------
+
+
+def lost_clip(owner: User) -> Clip:
+    clip = make_clip(owner)
+    Clip.objects.filter(pk=clip.pk).update(state=Clip.State.GONE, fetch_at=None, trouble="the link has ended")
+    return clip
+
+
+def test_a_lost_clip_says_that_it_was_charged_and_a_manager_can_have_it_fetched_again(client):
+    chief = make_person("chief@example.com", role="manager")
+    clip = lost_clip(chief)
+    client.force_login(chief)
+    assert "Yes. 140 credits." in client.get(f"/g/{clip.generation_id}").content.decode()
+    client.post(f"/g/{clip.generation_id}/fetch")
+    clip.refresh_from_db()
+    assert clip.state == Clip.State.PENDING
+    assert clip.fetch_at is not None
+
+
+def test_a_member_cannot_have_a_lost_clip_fetched_again(page, mara):
+    clip = lost_clip(mara)
+    assert page.post(f"/g/{clip.generation_id}/fetch").status_code == 403
+    clip.refresh_from_db()
+    assert clip.state == Clip.State.GONE

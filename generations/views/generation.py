@@ -9,10 +9,10 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from generations import access, lifecycle, reconcile, story
+from generations import access, archive, lifecycle, reconcile, story
 from generations.models import UNFINISHED, Clip, Decision, Generation, Status
 from generations.views.gallery import ratio, tiles
-from generations.views.gate import Request
+from generations.views.gate import Request, ring
 from generations.words import credits
 
 
@@ -32,6 +32,7 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         "lost": clip if clip and clip.state == Clip.State.GONE else None,
         "moving": moving or bool(unclear and unclear.check_at),
         "unclear": unclear,
+        "may_fetch": access.may_decide(request.user, generation),
         "may_decide": unclear is not None and access.may_decide(request.user, generation),
         "place": story.Desk().place(generation),
         "steps": story.steps(generation),
@@ -88,6 +89,20 @@ def decide(request: Request, pk: int) -> HttpResponse:
         }
         return render(request, "generation.html", context, status=422)
     messages.success(request, DECIDED[Decision.Kind(kind)])
+    return redirect(generation)
+
+
+@login_required
+@require_POST
+def fetch_again(request: Request, pk: int) -> HttpResponse:
+    """One more try for a clip whose link had died. Fetching costs no credits."""
+    generation = _find(request, pk)
+    if not access.may_decide(request.user, generation):
+        raise PermissionDenied("A manager of the team or an admin decides this. Nothing was changed.")
+    clip = getattr(generation, "clip", None)
+    if clip and archive.fetch_again(clip):
+        ring()
+        messages.success(request, "It is being fetched again. Nothing is charged for that.")
     return redirect(generation)
 
 
