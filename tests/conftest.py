@@ -13,6 +13,7 @@ from typing import Any
 
 import django
 import pytest
+import responses
 from django.conf import settings
 from playwright.sync_api import Browser, sync_playwright
 
@@ -113,6 +114,14 @@ def only_this_machine() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
     yield
     patch.undo()
+
+
+@pytest.fixture
+def wire() -> Iterator[None]:
+    """Nothing leaves: every request to the vendor is answered by `responses`, which also counts them."""
+    with responses.mock:
+        yield
+    responses.reset()
 
 
 # -- servers ----------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -119,8 +120,8 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
 
 def in_shape(browser: Browser, dailies: Dailies, shape: str, **more) -> BrowserContext:
     width, height, theme = SHAPES[shape]
-    size = {"width": width, "height": height}
-    context = browser.new_context(base_url=dailies.url, viewport=size, color_scheme=theme, **more)
+    look: Any = {"viewport": {"width": width, "height": height}, "color_scheme": theme, **more}
+    context = browser.new_context(base_url=dailies.url, **look)
     context.set_default_timeout(15_000)
     return context
 

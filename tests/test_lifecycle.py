@@ -44,15 +44,7 @@ from tests.makers import (
     status_is,
 )
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def wire():
-    """Nothing leaves: every request is answered by `responses`, which also counts them."""
-    with responses.mock:
-        yield
-    responses.reset()
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("wire")]
 
 
 @pytest.fixture

@@ -12,16 +12,9 @@ from generations import dispatch, ledger, lifecycle, reconcile, sending
 from generations.models import ApiAccount, Decision, Evidence, Generation, Membership, Status, User
 from tests.makers import API, CLIP_URL, accepts, confirmed, make_account, make_person, price_is, sent_to, status_is
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("wire")]
 
 Verdict, Kind = Evidence.Verdict, Decision.Kind
-
-
-@pytest.fixture(autouse=True)
-def wire():
-    with responses.mock:
-        yield
-    responses.reset()
 
 
 @pytest.fixture

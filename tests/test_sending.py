@@ -40,15 +40,13 @@ from tests.makers import (
     status_is,
 )
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("wire")]
 
 
 @pytest.fixture(autouse=True)
-def wire(settings, tmp_path):
+def own_folder(settings, tmp_path):
+    """For the journal."""
     settings.DATA_DIR = tmp_path
-    with responses.mock:
-        yield
-    responses.reset()
 
 
 @pytest.fixture
