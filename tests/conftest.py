@@ -210,7 +210,7 @@ def stack(make_stack: Callable[..., Dailies]) -> Dailies:
 
 
 # -- the browser ------------------------------------------------------------------------------------------------------
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: while Playwright's loop runs, Django takes the thread for an async one
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """A headless Chromium. Take a context from it: `browser.new_context()`."""
     program = find_chromium()
