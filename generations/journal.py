@@ -5,11 +5,14 @@ synced to the disk, and removed once the database has it. What is left when the 
 """
 
 import json
+import logging
 import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 def keep(folder: Path, submission: int, answer: dict[str, Any]) -> None:
@@ -43,3 +46,5 @@ def left_over(folder: Path, older_than: float) -> Iterator[tuple[int, dict[str, 
                 yield int(file.stem), json.loads(file.read_text())
         except FileNotFoundError:
             continue  # somebody else brought it in meanwhile
+        except ValueError:
+            logger.error("%s cannot be read; it stays for a person to look at", file)

@@ -260,13 +260,18 @@ def _accepted(submission: Submission, answer: veevid.GenerateAnswer) -> None:
     if generation.status == Status.PROCESSING and generation.upstream_id == answer.generation_id:
         first = now if answer.status == "completed" else _first_look(generation, submission.account, now)
         Generation.objects.filter(pk=generation.pk, status=Status.PROCESSING, looks=0).update(next_look_at=first)
-        _close(submission, Outcome.ACCEPTED, f"Accepted as {answer.generation_id}", answer=answer.raw)
-    elif generation.status != Status.UNCONFIRMED:
-        words = (
-            f"Accepted as {answer.generation_id}, but too late: this attempt had been given up. It was charged, too."
-        )
-        _close(submission, Outcome.ACCEPTED, words, answer=answer.raw)
+    _close_accepted(submission, answer.generation_id, answer.raw)
     journal.forget(_folder(), submission.pk)
+
+
+def _close_accepted(submission: Submission, upstream_id: str, answer: Any = None) -> None:
+    """Keeps the id with its attempt, also when the row had been given up or belongs to a newer attempt by now."""
+    generation = submission.generation
+    if generation.upstream_id == upstream_id:
+        _close(submission, Outcome.ACCEPTED, f"Accepted as {upstream_id}", answer=answer)
+    elif generation.status != Status.UNCONFIRMED:
+        words = f"Accepted as {upstream_id}, but too late: this attempt had been given up. It was charged, too."
+        _close(submission, Outcome.ACCEPTED, words, answer=answer)
 
 
 def bring_in() -> None:
@@ -275,8 +280,7 @@ def bring_in() -> None:
         submission = Submission.objects.select_related("generation", "account").filter(pk=pk).first()
         if submission and submission.outcome in (Outcome.OPEN, Outcome.UNCLEAR):
             _write_id(submission, said)
-            if submission.generation.upstream_id == said["generation_id"]:
-                _close(submission, Outcome.ACCEPTED, f"Accepted as {said['generation_id']}")
+            _close_accepted(submission, said["generation_id"])
         journal.forget(_folder(), pk)
 
 
@@ -356,9 +360,10 @@ def _out_of_credits(submission: Submission, error: veevid.NotEnoughCredits, word
 
 def _unconfirmed(submission: Submission, words: str, said: str) -> None:
     """No clear answer: it may have been charged. The hold stays, and nothing is sent again by itself."""
-    if submission.generation.move(Status.UNCONFIRMED, only=submission.attempt, upstream_words=said[:2000]):
-        Submission.objects.filter(pk=submission.pk).update(check_at=timezone.now() + SETTLES_IN)
-    _close(submission, Outcome.UNCLEAR, words, said)
+    with transaction.atomic():
+        if submission.generation.move(Status.UNCONFIRMED, only=submission.attempt, upstream_words=said[:2000]):
+            Submission.objects.filter(pk=submission.pk).update(check_at=timezone.now() + SETTLES_IN)
+            _close(submission, Outcome.UNCLEAR, words, said)
 
 
 # -- workers that never came back -------------------------------------------------------------------------------------

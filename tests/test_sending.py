@@ -375,3 +375,49 @@ def test_what_demo_mode_left_unfinished_ends_when_no_simulator_runs_any_more(db,
     assert ledger.totals(demo=True) == ledger.Totals(held=0, spent=0)
     assert set(Generation.objects.values_list("status", flat=True)) == {Status.CANCELLED, Status.FAILED}
     assert sent_to("") == 0
+
+
+# -- what an attempt is remembered as ---------------------------------------------------------------------------------
+
+
+def test_a_lease_that_ends_while_the_answer_is_written_does_not_unsay_the_acceptance(mara, monkeypatch):
+    generation = confirmed(mara)
+    submission = sending._claim(generation.pk, "a slow worker")
+    assert submission
+    overdue = [submission.pk]
+
+    def answered_just_now() -> list[int]:
+        mine = Submission.objects.select_related("generation", "account").get(pk=submission.pk)
+        sending._keep(mine, answer("vg_1"))
+        sending._accepted(mine, answer("vg_1"))
+        return overdue
+
+    monkeypatch.setattr(sending, "lost", answered_just_now)
+    sending.lose(submission.pk)
+    submission.refresh_from_db()
+    assert Generation.objects.get().status == Status.PROCESSING
+    assert submission.outcome == Submission.Outcome.ACCEPTED
+
+
+def test_an_acceptance_brought_in_after_the_decision_is_kept_with_its_id(mara, monkeypatch, settings):
+    generation = confirmed(mara)
+    submission = sending._claim(generation.pk, "a worker whose database was away")
+    assert submission
+    journal.keep(settings.DATA_DIR / "journal", submission.pk, {"generation_id": "vg_late", "video_url": None})
+    Generation.objects.update(status=Status.UNCONFIRMED)
+    reconcile.decide(Generation.objects.get(), mara, Decision.Kind.RELEASE)
+    monkeypatch.setattr(sending, "JOURNAL_MAY_LIE", -1)
+    sending.bring_in()
+    submission.refresh_from_db()
+    assert submission.outcome == Submission.Outcome.ACCEPTED
+    assert "vg_late" in submission.words
+    assert "charged, too" in submission.words
+    assert Generation.objects.get().status == Status.CANCELLED
+
+
+def test_a_journal_file_that_cannot_be_read_stops_nothing_and_stays(settings):
+    folder = settings.DATA_DIR / "journal"
+    journal.keep(folder, 2, {"generation_id": "vg_2", "video_url": None})
+    (folder / "1.json").write_text("{broken")
+    assert [pk for pk, _ in journal.left_over(folder, -1)] == [2]
+    assert (folder / "1.json").exists()

@@ -1,13 +1,14 @@
 """What a scene is."""
 
 import random
+from abc import ABC, abstractmethod
 
 from PIL import Image
 
 from simulator.scenes.brush import Size, vignette
 
 
-class Scene:
+class Scene(ABC):
     """Painted once in the constructor, then asked for its picture at each moment."""
 
     corners = 0.4  # how dark they are
@@ -21,13 +22,13 @@ class Scene:
         self._corners = vignette(size, self.corners)
         self.paint()
 
+    @abstractmethod
     def paint(self) -> None:
         """Everything that does not change from frame to frame."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frame(self, moment: float) -> Image.Image:
         """The picture at this second."""
-        raise NotImplementedError
 
     def picture(self, moment: float) -> Image.Image:
         frame = self.frame(moment)
