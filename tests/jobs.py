@@ -91,6 +91,19 @@ def state(dailies: Dailies) -> dict[str, Any]:
     }  # fmt: skip
 
 
+TASKS = """
+import json
+from veevid_site.celery import app
+answers = app.control.inspect(timeout=5).stats() or {}
+print(json.dumps({name: sum(answer["total"].values()) for name, answer in answers.items()}))
+"""
+
+
+def tasks_done(dailies: Dailies) -> dict[str, int]:
+    """How many tasks each running worker has carried out, by its own word."""
+    return dailies.python(TASKS)
+
+
 def all_stored(dailies: Dailies, count: int) -> bool:
     return state(dailies)["clips"].get("STORED", 0) == count
 

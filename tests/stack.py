@@ -110,7 +110,8 @@ class Dailies:
         return process
 
     def start_worker(self, concurrency: int = 2) -> Process:
-        process = self._start("worker", programs.worker(concurrency))
+        number = sum(process.name.startswith("worker") for process in self.processes) + 1
+        process = self._start("worker", [*programs.worker(concurrency), "-n", f"worker{number}@tests"])
         return process.ready(lambda: " ready." in process.said())
 
     def start_beat(self) -> Process:
