@@ -347,12 +347,31 @@ def seen_durations(mode: str, demo: bool) -> list[float]:
     return [took for took in (own if len(own) >= pacing.ENOUGH else newest[:80]) if took is not None]
 
 
-def allowance(account: ApiAccount, now: datetime | None = None) -> pacing.Allowance:
-    """What the looks at one generation of this account may cost now."""
-    running = account.generations.filter(status__in=RENDERING).count()
-    waiting = Generation.objects.filter(status=Status.QUEUED, quote__account__demo=account.demo).count()
-    keys = account.keys.filter(state=ApiKey.State.ACTIVE).count()
-    return pacing.allowance(requests_this_hour(account, now), running, waiting, keys)
+def load(account: ApiAccount, now: datetime) -> pacing.Load:
+    """What this account has to do, and what it has used of the hour."""
+    calls = list(_within(account.calls.all(), now, pacing.HOUR).values_list("kind", "finished_at"))
+    kinds = Counter(kind for kind, _ in calls)
+    queued = Generation.objects.filter(status=Status.QUEUED, quote__account__demo=account.demo).count()
+    return pacing.Load(
+        ends=sorted(((end or now) - now).total_seconds() + pacing.HOUR for _, end in calls),
+        running=account.generations.filter(status__in=(Status.SUBMITTING, Status.PROCESSING)).count(),
+        waiting=queued / max(accounts(account.demo).filter(state=ApiAccount.State.OPEN).count(), 1),
+        submitted=kinds[ApiCall.Kind.GENERATE],
+        others=len(calls) - kinds[ApiCall.Kind.GENERATE] - kinds[ApiCall.Kind.STATUS],
+        keys=account.keys.filter(state=ApiKey.State.ACTIVE).count(),
+    )
+
+
+def next_look(generation: Generation, account: ApiAccount, elapsed: float) -> datetime:
+    """When to ask again about a generation that has rendered for `elapsed` seconds."""
+    now = timezone.now()
+    done = Generation.objects.filter(status=Status.COMPLETED, took__isnull=False, quote__account__demo=account.demo)
+    told = ("took", "mode", "params__duration", "params__video_quality")
+    rows = done.order_by("-finished_at").values_list(*told)[: pacing.HISTORY]
+    kind = (generation.mode, generation.params.get("duration"), generation.params.get("video_quality"))
+    seen, usual = pacing.samples(((tuple(own), took) for took, *own in rows), kind)
+    wait = pacing.next_look(elapsed, seen, load(account, now), usual, pacing.turn(generation.pk))
+    return now + timedelta(seconds=wait)
 
 
 def expected_balance(account: ApiAccount) -> tuple[int, datetime] | None:

@@ -301,9 +301,7 @@ def _answered(generation: Generation, account: ApiAccount, answer: veevid.Status
         return _complete(generation, url, answer)
     if _too_long(generation, elapsed):
         return None
-    seen = dispatch.seen_durations(generation.mode, account.demo)
-    wait = pacing.next_look(elapsed, seen, dispatch.allowance(account))
-    _look_again(generation, at=timezone.now() + timedelta(seconds=wait))
+    _look_again(generation, at=dispatch.next_look(generation, account, elapsed))
     return None
 
 

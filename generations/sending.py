@@ -258,7 +258,7 @@ def _accepted(submission: Submission, answer: veevid.GenerateAnswer) -> None:
     now = timezone.now()
     generation = submission.generation
     if generation.status == Status.PROCESSING and generation.upstream_id == answer.generation_id:
-        first = now if answer.status == "completed" else _first_look(generation, submission.account, now)
+        first = now if answer.status == "completed" else dispatch.next_look(generation, submission.account, 0.0)
         Generation.objects.filter(pk=generation.pk, status=Status.PROCESSING, looks=0).update(next_look_at=first)
     _close_accepted(submission, answer.generation_id, answer.raw)
     journal.forget(_folder(), submission.pk)
@@ -282,11 +282,6 @@ def bring_in() -> None:
             _write_id(submission, said)
             _close_accepted(submission, said["generation_id"])
         journal.forget(_folder(), pk)
-
-
-def _first_look(generation: Generation, account: ApiAccount, now: datetime) -> datetime:
-    seen = dispatch.seen_durations(generation.mode, account.demo)
-    return now + timedelta(seconds=pacing.next_look(0.0, seen, dispatch.allowance(account, now)))
 
 
 def _close(submission: Submission, outcome: str, words: str, said: str = "", answer: Any = None) -> None:

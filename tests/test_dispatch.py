@@ -164,54 +164,7 @@ def test_everybody_is_served_and_nobody_gets_two_turns_more_than_another_who_wai
         served[owners[number]] += 1
 
 
-# -- pacing -----------------------------------------------------------------------------------------------------------
-
-
-@given(st.floats(0, 1e6), st.lists(st.floats(0.1, 5000), max_size=80), st.floats(0, 200))
-def test_the_next_look_lies_ahead_and_within_the_hour(elapsed, seen, looks):
-    assert 0.4 < pacing.next_look(elapsed, seen, pacing.Allowance(looks)) <= max(pacing.HOUR, *seen, 0)
-
-
-def looks_until(done_after: float, seen: list[float], looks: float) -> tuple[int, float]:
-    """How many looks a job of this length takes, and how late the last one notices."""
-    at, count = 0.0, 0
-    while at < done_after:
-        at += pacing.next_look(at, seen, pacing.Allowance(looks))
-        count += 1
-    return count, at - done_after
-
-
-def test_with_requests_to_spare_the_end_is_noticed_within_a_few_seconds():
-    seen = [float(second) for second in range(60, 181, 5)]
-    late = [looks_until(done, seen, looks=30)[1] for done in range(61, 180, 7)]
-    print(f"\nplenty of requests: noticed after {sum(late) / len(late):.1f} s on average, {max(late):.1f} s at most")
-    assert max(late) <= 4
-
-
-def test_with_few_requests_a_job_takes_few_looks():
-    seen = [float(second) for second in range(60, 181, 5)]
-    looks = [looks_until(done, seen, looks=2)[0] for done in range(61, 180, 7)]
-    print(f"\nfew requests: {sum(looks) / len(looks):.1f} looks per job")
-    assert sum(looks) / len(looks) < 3
-
-
-def test_a_quick_model_nobody_knows_yet_is_not_kept_waiting():
-    assert looks_until(8, [], looks=1) == (3, 2.0)
-
-
-def test_three_that_render_share_the_minute_of_their_key():
-    closest = pacing.allowance(in_hour=0, running=3, waiting=0, keys=1).closest
-    assert 3 * 60 / closest <= pacing.PER_KEY_MINUTE - pacing.KEPT_OF_MINUTE
-
-
-def test_what_takes_for_ever_is_looked_at_rarely():
-    assert pacing.next_look(3600, [60, 90, 120], pacing.Allowance(30)) >= 1000
-
-
-@given(st.floats(0, 500), st.lists(st.floats(1, 1000), max_size=20))
-def test_an_estimate_is_an_honest_range_or_none(elapsed, seen):
-    between = pacing.foreseen(elapsed, seen)
-    assert between is None or 0 < between[0] <= between[1]
+# -- restarts ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.processes
