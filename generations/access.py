@@ -28,6 +28,24 @@ def may_see_team_spend(user: User, team: Team) -> bool:
     return user.is_staff or _has_role(user, team, Role.MANAGER)
 
 
+def may_manage(user: User, team: Team) -> bool:
+    """People, projects, budgets and rules of a team: its managers, and the site's admins."""
+    return user.is_active and may_see_team_spend(user, team)
+
+
+def managed_generations(user: User) -> QuerySet[Generation]:
+    """What this person looks after: everything for admins, their teams' for managers."""
+    if user.is_staff:
+        return Generation.objects.all()
+    managed = Membership.objects.filter(user=user, role=Role.MANAGER)
+    return Generation.objects.filter(team__in=managed.values("team"))
+
+
+def may_approve(user: User, generation: Generation) -> bool:
+    """Managers of its team and admins, but never the person who asked."""
+    return generation.owner_id != user.pk and may_manage(user, generation.team)
+
+
 def may_configure(user: User | AnonymousUser) -> bool:
     """Accounts, keys and models: the site's admins."""
     return user.is_authenticated and user.is_active and user.is_staff

@@ -1,12 +1,19 @@
-"""The books: hold, capture, release. Every function is called inside the transaction that moves the generation."""
+"""The books: hold, adjust, capture, release. Every function is called inside the transaction that moves the generation.
+
+Each row is added to the day's sums in the same transaction: budgets and reports read those. Everything of a generation
+counts on the day of its confirmation, in its team's time zone.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from django.db.models import Sum
+from django.db.models import F, Sum
 from django.utils import timezone
 
-from generations.models import Generation, LedgerEntry, Team, User
+from generations.models import BalanceReading, DaySum, Generation, LedgerEntry, Status, Team, User
+
+Kind = LedgerEntry.Kind
 
 
 @dataclass(frozen=True)
@@ -17,32 +24,66 @@ class Totals:
     spent: int
 
 
-def _add(generation: Generation, kind: str, *, held: int, spent: int = 0, why: str) -> LedgerEntry:
-    return LedgerEntry.objects.create(
+def _add(generation: Generation, kind: str, *, held: int, spent: int = 0, why: str, **counts: int) -> LedgerEntry:
+    demo = generation.quote.account.demo
+    whose: dict[str, Any] = {
+        "user_id": generation.owner_id,
+        "team_id": generation.team_id,
+        "project_id": generation.project_id,
+    }
+    entry = LedgerEntry.objects.create(
         kind=kind,
         generation=generation,
-        user_id=generation.owner_id,
-        team_id=generation.team_id,
+        **whose,
+        account_id=generation.account_id,
         held=held,
         spent=spent,
-        why=why,
-        demo=generation.quote.account.demo,
+        why=why[:200],
+        demo=demo,
+        day=generation.day,
     )
+    row, _ = DaySum.objects.get_or_create(**whose, mode=generation.mode, demo=demo, day=generation.day)
+    grown = {name: F(name) + value for name, value in {"held": held, "spent": spent, **counts}.items() if value}
+    DaySum.objects.filter(pk=row.pk).update(**grown)
+    return entry
 
 
 def hold(generation: Generation) -> LedgerEntry:
     """Sets the confirmed price aside. A second hold for one generation is an IntegrityError."""
-    return _add(generation, LedgerEntry.Kind.HOLD, held=generation.price, why="confirmed")
+    return _add(generation, Kind.HOLD, held=generation.price, why="confirmed", confirmed=1)
+
+
+def adjust(generation: Generation, price: int, why: str) -> LedgerEntry:
+    """Makes the hold larger or smaller, before the generation's own price is changed to it."""
+    return _add(generation, Kind.ADJUST, held=price - generation.price, why=why)
 
 
 def capture(generation: Generation, credits: int, why: str = "completed") -> LedgerEntry:
     """Settles the hold at what upstream really charged. A second settlement is an IntegrityError."""
-    return _add(generation, LedgerEntry.Kind.CAPTURE, held=-generation.price, spent=credits, why=why)
+    counts = {"completed": 1} if generation.status == Status.COMPLETED else {"failed": 1, "failed_spent": credits}
+    held = -generation.price
+    return _add(generation, Kind.CAPTURE, held=held, spent=credits, why=why, quoted=generation.price, **counts)
 
 
 def release(generation: Generation, why: str) -> LedgerEntry:
     """Gives the hold back: nothing was charged. A second settlement is an IntegrityError."""
-    return _add(generation, LedgerEntry.Kind.RELEASE, held=-generation.price, why=why[:200])
+    failed = int(generation.status in (Status.FAILED, Status.REJECTED))
+    return _add(generation, Kind.RELEASE, held=-generation.price, why=why, failed=failed)
+
+
+def outside(after: BalanceReading, until: BalanceReading, credits: int) -> LedgerEntry:
+    """Credits that left the account (positive) or came onto it between two readings, not by Dailies."""
+    spent, bought = max(credits, 0), max(-credits, 0)
+    return LedgerEntry.objects.create(
+        kind=Kind.OUTSIDE if spent else Kind.TOPUP,
+        account_id=until.account_id,
+        spent=spent,
+        bought=bought,
+        why="not spent by Dailies" if spent else "came onto the account",
+        demo=until.account.demo,
+        after=after,
+        until=until,
+    )
 
 
 def month_start(now: datetime | None = None) -> datetime:
@@ -51,13 +92,13 @@ def month_start(now: datetime | None = None) -> datetime:
 
 
 def totals(*, user: User | None = None, team: Team | None = None, since: datetime | None = None, demo: bool) -> Totals:
-    """What is held now and what was spent since a time. What is held is held whenever it was taken."""
-    rows = LedgerEntry.objects.filter(demo=demo)
+    """What is held now and what was spent since the day of a time. What is held is held whenever it was taken."""
+    rows = DaySum.objects.filter(demo=demo)
     if user:
         rows = rows.filter(user=user)
     if team:
         rows = rows.filter(team=team)
     held = rows.aggregate(sum=Sum("held"))["sum"] or 0
     if since:
-        rows = rows.filter(at__gte=since)
+        rows = rows.filter(day__gte=timezone.localdate(since))
     return Totals(held=held, spent=rows.aggregate(sum=Sum("spent"))["sum"] or 0)

@@ -16,14 +16,16 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from generations import catalogue, dispatch, ledger, pacing, veevid
+from generations import budgets, catalogue, dispatch, ledger, pacing, veevid
 from generations.models import (
     ApiAccount,
     ApiCall,
+    Approval,
     Clip,
     Generation,
     GenerationMedia,
     Media,
+    Project,
     Quote,
     Status,
     SwitchedOff,
@@ -34,6 +36,7 @@ from generations.models import (
 QUOTE_LASTS = timedelta(days=1)
 SHORT_QUOTE_LASTS = timedelta(seconds=30)  # one that said "not enough credits" is soon asked again
 CONFIRMATION_LASTS = 30 * 60  # seconds
+PARKED_FOR = timedelta(days=7)  # then an approval that nobody gave expires
 LINK_MAY_TAKE = 3600.0  # seconds that "completed" may come without a link before it is taken at its word
 LOOK_LEASE = timedelta(seconds=dispatch.QUESTION_DEADLINE + 10)
 CONFIRMATION_SALT = "dailies.confirmation"
@@ -51,6 +54,7 @@ class Order:
     params: dict[str, Any]
     prompt: str
     media: dict[str, list[str]]
+    project: int | None = None  # what it is charged to
 
     @property
     def billing(self) -> dict[str, Any]:
@@ -161,6 +165,7 @@ def seal(user: User, team: Team, order: Order, price: Quote) -> str:
             "params": order.params,
             "prompt": order.prompt,
             "media": order.media,
+            "project": order.project,
             "quote": price.pk,
             "credits": price.credits,
         },
@@ -184,13 +189,14 @@ def unseal(sealed: str) -> dict[str, Any]:
 
 
 def order_of(said: Mapping[str, Any]) -> Order:
-    return Order(said["mode"], said["type"], said["params"], said["prompt"], said["media"])
+    return Order(said["mode"], said["type"], said["params"], said["prompt"], said["media"], said.get("project"))
 
 
 def confirm(user: User, sealed: str) -> Generation:
-    """Turns a confirmation into a queued generation with its hold. The same one twice returns the first.
+    """Turns a confirmation into a queued generation with its hold, or a parked one. The same one twice is the first.
 
-    Raises ConfirmAgain when the confirmation no longer stands; then nothing is held and nothing sent.
+    Raises ConfirmAgain when the confirmation no longer stands, OverBudget when a budget refuses; then nothing is held
+    and nothing sent.
     """
     said = unseal(sealed)
     if said["user"] != user.pk:
@@ -203,23 +209,44 @@ def confirm(user: User, sealed: str) -> Generation:
     price = Quote.objects.select_related("account").get(pk=said["quote"])
     _check_still_stands(order, price, said["credits"])
     with transaction.atomic():
-        generation, made = Generation.objects.get_or_create(
+        team = budgets.lock(said["team"])
+        already = Generation.objects.filter(nonce=nonce).first()
+        if already:
+            return already
+        project = _project(team, order.project)
+        verdict = budgets.weigh(team, user, project, order.mode, price.credits, price.account.demo)
+        if verdict.refusing:
+            raise budgets.OverBudget(price.credits, verdict.refusing)
+        generation = Generation.objects.create(
             nonce=nonce,
-            defaults={
-                "team_id": said["team"],
-                "owner": user,
-                "mode": order.mode,
-                "generation_type": order.generation_type,
-                "params": order.params,
-                "prompt": order.prompt,
-                "quote": price,
-                "price": price.credits,
-            },
+            team=team,
+            owner=user,
+            project=project,
+            day=team.day(),
+            mode=order.mode,
+            generation_type=order.generation_type,
+            params=order.params,
+            prompt=order.prompt,
+            quote=price,
+            price=price.credits,
+            status=Status.AWAITING_APPROVAL if verdict.asking else Status.QUEUED,
         )
-        if made:
-            _attach_media(generation, order.media)
-            ledger.hold(generation)
+        _attach_media(generation, order.media)
+        ledger.hold(generation)
+        if verdict.asking:
+            until = timezone.now() + PARKED_FOR
+            Approval.objects.create(generation=generation, why="\n".join(verdict.asking), expires_at=until)
     return generation
+
+
+def _project(team: Team, pk: int | None) -> Project | None:
+    """A project of the team that is not archived. Another team's is as good as gone."""
+    if pk is None:
+        return None
+    project = team.projects.filter(pk=pk, archived_at=None).first()
+    if project is None:
+        raise ConfirmAgain("This project is not there any more. Choose another one. Nothing was charged.")
+    return project
 
 
 def _check_still_stands(order: Order, price: Quote, credits: int) -> None:
@@ -262,6 +289,9 @@ def end_unsent(generation: Generation, why: str) -> bool:
         ended = generation.move(Status.CANCELLED, finished_at=timezone.now())
         if ended:
             ledger.release(generation, why)
+            now = {"decided_at": timezone.now(), "reason": why[:500]}
+            asked = Approval.objects.filter(generation=generation, verdict=Approval.Verdict.OPEN)
+            asked.update(verdict=Approval.Verdict.CANCELLED, **now)
     return ended
 
 
@@ -396,6 +426,7 @@ def _fail(generation: Generation, answer: veevid.StatusAnswer) -> None:
 def end_demo() -> None:
     """Ends what demo mode left unfinished, when the simulator does not run any more: nobody would ever answer."""
     ends = {
+        Status.AWAITING_APPROVAL: Status.CANCELLED,
         Status.QUEUED: Status.CANCELLED,
         Status.PROCESSING: Status.FAILED,
         Status.STALLED: Status.FAILED,

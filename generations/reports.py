@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Sum
-from django.db.models.functions import TruncDate
 from django.utils import timezone
 
 from generations import ledger
@@ -56,7 +55,7 @@ class Month:
 
     @property
     def within(self) -> Q:
-        return Q(at__gte=self.start, at__lt=self.end)
+        return Q(day__gte=self.start.date(), day__lt=self.end.date())
 
 
 @dataclass(frozen=True)
@@ -120,9 +119,13 @@ def behind(rows: QuerySet[LedgerEntry], month: Month) -> QuerySet[LedgerEntry]:
 
 def by_day(rows: QuerySet[LedgerEntry], month: Month) -> list[tuple[int, str, int]]:
     """(day of the month, model, credits spent)."""
-    spent = rows.filter(month.within, spent__gt=0).annotate(day=TruncDate("at"))
-    sums = spent.values("day", "generation__mode").annotate(sum=Sum("spent")).order_by("day")
-    return [(row["day"].day, row["generation__mode"], row["sum"]) for row in sums]
+    sums = (
+        rows.filter(month.within, spent__gt=0)
+        .values("day", "generation__mode")
+        .annotate(sum=Sum("spent"))
+        .order_by("day")
+    )
+    return [(row["day"].day, row["generation__mode"], row["sum"]) for row in sums if row["day"]]
 
 
 def by_person(rows: QuerySet[LedgerEntry], month: Month) -> list[tuple[int, str, int, int]]:

@@ -200,7 +200,10 @@ def _checked(submission: Submission) -> list[Step]:
 
 def _money(entry: LedgerEntry, generation: Generation) -> Step:
     if entry.kind == LedgerEntry.Kind.HOLD:
-        return Step(entry.at, f"Confirmed by {entry.user.get_short_name()}", f"{credits(entry.held)} held")
+        return Step(entry.at, f"Confirmed by {generation.owner.get_short_name()}", f"{credits(entry.held)} held")
+    if entry.kind == LedgerEntry.Kind.ADJUST:
+        more = "more" if entry.held > 0 else "less"
+        return Step(entry.at, f"{credits(abs(entry.held))} {more} held", entry.why[:1].upper() + entry.why[1:])
     if entry.kind == LedgerEntry.Kind.RELEASE:
         return Step(entry.at, f"{credits(-entry.held)} given back", entry.why[:1].upper() + entry.why[1:], "full")
     difference = entry.spent - generation.price

@@ -17,8 +17,8 @@ PASSWORD = "a long password of hers"
 SEED = """
 import datetime, json, uuid
 from django.utils import timezone
-from generations import accounts, catalogue
-from generations.models import ApiAccount, Clip, Generation, LedgerEntry, Membership, Quote, Status, Submission, User
+from generations import accounts, catalogue, ledger
+from generations.models import ApiAccount, Clip, Generation, Membership, Quote, Status, Submission, User
 from tests.makers import make_person
 
 mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
@@ -31,13 +31,11 @@ def make(status, prompt, seconds=300, **fields):
     row = Generation.objects.create(
         team=mara.teams.get(), owner=mara, nonce=uuid.uuid4(), status=status, mode="kling-3", params=params,
         generation_type="text-to-video", prompt=prompt, quote=quote, price=1250, created_at=at, queued_at=at, **fields)
-    LedgerEntry.objects.create(generation=row, user=mara, team=row.team, kind="hold", held=1250, at=at)
+    ledger.hold(row)
     return row
 
 def settle(row, spent):
-    LedgerEntry.objects.create(
-        generation=row, user=mara, team=row.team, kind="capture" if spent else "release",
-        held=-row.price, spent=spent, at=now, why="" if spent else "failed: nothing charged")
+    ledger.capture(row, spent) if spent else ledger.release(row, "failed: nothing charged")
 
 sent = {"account": account, "sent_at": now - datetime.timedelta(seconds=40)}
 done = {**sent, "finished_at": now, "took": 38.5}

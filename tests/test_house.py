@@ -14,6 +14,7 @@ FLOORS = {
     3: [
         "sending",
         "lifecycle",
+        "approvals",
         "dispatch",
         "archive",
         "reconcile",
@@ -23,7 +24,7 @@ FLOORS = {
         "waiting",
         "reports",
     ],
-    2: ["ledger", "access"],
+    2: ["ledger", "budgets", "access", "audit"],
     1: ["models", "apps"],
     0: ["veevid", "catalogue", "pacing", "film", "words", "journal"],
 }

@@ -47,7 +47,8 @@ def make_held(owner: User, price: int = 100, mode: str = "veo3", at: datetime | 
     quote = Quote.objects.create(account=account, digest="d", billing={}, credits=price)
     generation = Generation.objects.create(
         team=fields.pop("team", None) or owner.teams.get(), owner=owner, nonce=uuid.uuid4(), mode=mode,
-        generation_type="text-to-video", params={}, price=price, quote=quote, prompt=f"{mode} for {price}", **fields,
+        generation_type="text-to-video", params={}, price=price, quote=quote, prompt=f"{mode} for {price}",
+        day=timezone.localdate(at), **fields,
     )  # fmt: skip
     _move(ledger.hold(generation), at)
     return generation
@@ -58,6 +59,7 @@ def settle(
 ) -> None:
     """The end: charged so much, or with None given back."""
     Generation.objects.filter(pk=generation.pk).update(status=status, charged=credits)
+    generation.status = status
     _move(ledger.release(generation, "x") if credits is None else ledger.capture(generation, credits), at)
 
 

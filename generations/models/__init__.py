@@ -8,9 +8,10 @@ from generations.models.accounts import (
     BalanceReading,
     SwitchedOff,
 )
+from generations.models.audit import AuditEntry
 from generations.models.fields import CannotDecrypt
-from generations.models.money import AppendOnly, LedgerEntry
-from generations.models.people import Membership, SetupCode, Team, User
+from generations.models.money import AppendOnly, Approval, ApprovalRule, Budget, DaySum, LedgerEntry
+from generations.models.people import Membership, Project, SetupCode, Team, User, check_time_zone
 from generations.models.work import (
     NEXT,
     RENDERING,
@@ -38,9 +39,14 @@ __all__ = [
     "ApiCall",
     "ApiKey",
     "AppendOnly",
+    "Approval",
+    "ApprovalRule",
+    "AuditEntry",
     "BalanceReading",
+    "Budget",
     "CannotDecrypt",
     "Clip",
+    "DaySum",
     "Decision",
     "Evidence",
     "Generation",
@@ -50,6 +56,7 @@ __all__ = [
     "Media",
     "Membership",
     "NotAllowed",
+    "Project",
     "Prompt",
     "Quote",
     "SetupCode",
@@ -58,4 +65,5 @@ __all__ = [
     "SwitchedOff",
     "Team",
     "User",
+    "check_time_zone",
 ]

@@ -1,10 +1,13 @@
-"""People and the teams they work in."""
+"""People, the teams they work in, and the projects that teams work for."""
 
 import hashlib
 import secrets
+from datetime import date, datetime
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
+from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
@@ -56,15 +59,28 @@ class User(AbstractUser):
         return (parts[0][0] + (parts[-1][0] if len(parts) > 1 else "")).upper() if parts else "?"
 
 
+def check_time_zone(name: str) -> None:
+    """Raises ValidationError for what is no IANA time zone."""
+    if name not in available_timezones():
+        raise ValidationError("This is not a time zone. Choose one such as Europe/Berlin.")
+
+
 class Team(models.Model):
     """People who share a gallery and a balance."""
 
     name = models.CharField(max_length=80, unique=True)
+    time_zone = models.CharField(
+        max_length=60, default="UTC", validators=[check_time_zone], help_text="In which its days and months begin."
+    )
     created_at = models.DateTimeField(default=timezone.now)
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
 
     def __str__(self) -> str:
         return self.name
+
+    def day(self, at: datetime | None = None) -> date:
+        """The date at the team's place, now or at another time."""
+        return timezone.localdate(at, ZoneInfo(self.time_zone))
 
 
 class Membership(models.Model):
@@ -85,6 +101,21 @@ class Membership(models.Model):
 
     def __str__(self) -> str:
         return f"{self.user} in {self.team}"
+
+
+class Project(models.Model):
+    """A client or a campaign that a team charges generations to. Archived, never deleted."""
+
+    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="projects")
+    name = models.CharField(max_length=80)
+    archived_at = models.DateTimeField(null=True, blank=True)
+    created_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["team", "name"], name="one_project_of_a_name")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SetupCode(models.Model):

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generations.models.accounts import ApiAccount, ApiCall, ApiKey
-from generations.models.people import Team
+from generations.models.people import Project, Team
 
 
 class Prompt(models.Model):
@@ -128,6 +128,8 @@ class Generation(models.Model):
 
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="generations")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generations")
+    project = models.ForeignKey(Project, on_delete=models.PROTECT, null=True, related_name="generations")
+    day = models.DateField(default=timezone.localdate, help_text="Of the confirmation, in the team's time zone.")
     nonce = models.UUIDField(unique=True, help_text="Of the confirmation: the same one twice is one generation.")
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)
     mode = models.CharField(max_length=40)
@@ -163,6 +165,7 @@ class Generation(models.Model):
             models.Index(fields=["team", "-id"]),
             models.Index(fields=["status", "next_look_at"]),
             models.Index(fields=["owner", "-id"]),
+            models.Index(fields=["project", "-id"]),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "upstream_id"], name="one_generation_per_upstream_id")

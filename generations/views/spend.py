@@ -93,7 +93,9 @@ def page(request: Request) -> HttpResponse:
     else:
         entries = Paginator(reports.behind(rows, month), PAGE).get_page(request.GET.get("page"))
         context["entries"] = entries
-        context["rows"] = [(entry, *story.SHAPES[Status(entry.generation.status)]) for entry in entries]
+        context["rows"] = [
+            (entry, *story.SHAPES[Status(entry.generation.status)]) for entry in entries if entry.generation
+        ]
     return render(request, "spend.html", context)
 
 

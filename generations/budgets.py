@@ -1,0 +1,137 @@
+"""What a confirmation has to pass before its credits are held: the team's budgets and its rules for approval.
+
+Everything here is read under the team's lock, in the transaction that takes the hold: of two confirmations at once the
+second sees the first. Used is what was held or spent for generations confirmed within the window.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from django.db.models import F, Q, QuerySet, Sum
+from django.utils import timezone
+
+from generations import catalogue
+from generations.models import ApprovalRule, Budget, DaySum, Project, Team, User
+from generations.words import credits
+
+Window, Over = Budget.Window, Budget.Over
+WITHIN = {Window.DAY: "today", Window.WEEK: "this week", Window.MONTH: "this month", Window.TOTAL: "in total"}
+
+
+@dataclass(frozen=True)
+class Room:
+    """One budget, and what is used of it in the window that runs."""
+
+    budget: Budget
+    used: int
+
+    @property
+    def left(self) -> int:
+        return self.budget.credits - self.used
+
+    @property
+    def name(self) -> str:
+        """`Budget of Mara this month`."""
+        return f"Budget of {self.budget.of_whom} {WITHIN[Window(self.budget.window)]}"
+
+    def lacks(self, price: int) -> str:
+        """Says by how much a price does not fit, as a sentence without its full stop."""
+        short = credits(price - max(self.left, 0))
+        return f"{self.name}: {credits(max(self.left, 0))} left of {self.budget.credits:,}, {short} short"
+
+
+class OverBudget(Exception):
+    """A budget refuses. The message names each one and by how much; nothing was held."""
+
+    def __init__(self, price: int, rooms: Iterable[Room], held: int = 0) -> None:
+        sentences = ". ".join(room.lacks(price - held) for room in rooms)
+        needs = f"{credits(price - held)} more than {held:,} held" if held else credits(price)
+        super().__init__(f"This needs {needs}. {sentences}. Nothing more was held or charged.")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What budgets and rules say of a price. Hard budgets that do not fit are `refusing`."""
+
+    refusing: list[Room]
+    asking: list[str]  # why a manager has to approve, a sentence each
+    warning: list[str]
+
+
+def lock(team_id: int) -> Team:
+    """Holds every other confirmation and change of a budget in this team back until the transaction ends."""
+    return Team.objects.select_for_update(no_key=True).get(pk=team_id)
+
+
+def used(budget: Budget, today: date, demo: bool) -> int:
+    """Credits held or spent for generations confirmed in the window that runs, less what a reset forgave."""
+    first = budget.first_day(today)
+    rows = DaySum.objects.filter(team_id=budget.team_id, day__gte=first, demo=demo)
+    if budget.user_id:
+        rows = rows.filter(user_id=budget.user_id)
+    if budget.project_id:
+        rows = rows.filter(project_id=budget.project_id)
+    sums = rows.aggregate(sum=Sum(F("held") + F("spent"), default=0))
+    return sums["sum"] - (budget.forgiven if budget.forgiven_in == first else 0)
+
+
+def active(team: Team) -> QuerySet[Budget]:
+    return Budget.objects.filter(team=team, ended_at=None).select_related("user", "project", "team").order_by("pk")
+
+
+def rooms(team: Team, user: User, project: Project | None, demo: bool) -> list[Room]:
+    """Every budget that a generation of this person, in this team, for this project counts against."""
+    whole = Q(user=None, project=None)
+    mine = active(team).filter(whole | Q(user=user) | (Q(project=project) if project else Q(pk=None)))
+    today = team.day()
+    return [Room(budget, used(budget, today, demo)) for budget in mine]
+
+
+def weigh(team: Team, user: User, project: Project | None, mode: str, price: int, demo: bool, held: int = 0) -> Verdict:
+    """Says what one price would do. `held` credits of it are counted already."""
+    short = [room for room in rooms(team, user, project, demo) if price - held > room.left]
+    more = [room for room in short if price > held]  # what costs no more than before passes
+    asking = [f"{room.lacks(price - held)}." for room in more if room.budget.over == Over.PARK]
+    rules = ApprovalRule.objects.filter(Q(mode="") | Q(mode=mode), team=team, above__lt=price).order_by("mode")
+    return Verdict(
+        refusing=[room for room in more if room.budget.hard],
+        asking=[_in_words(rule) for rule in rules] + asking,
+        warning=[f"{room.lacks(price - held)}." for room in more if room.budget.over == Over.WARN],
+    )
+
+
+def _in_words(rule: ApprovalRule) -> str:
+    what = catalogue.MODELS[rule.mode].name if rule.mode in catalogue.MODELS else rule.mode
+    if rule.above:
+        return f"{what or 'Anything'} above {credits(rule.above)} needs approval."
+    return f"{what or 'Everything'} needs approval."
+
+
+# -- setting them -----------------------------------------------------------------------------------------------------
+
+
+class CannotSet(Exception):
+    """A budget cannot be so. The message says why; nothing was changed."""
+
+
+def check_amount(budget: Budget, amount: int, demo: bool) -> None:
+    """Raises CannotSet for an amount below what is held or spent already: a budget never starts out exceeded."""
+    already = used(budget, budget.team.day(), demo)
+    if amount < already:
+        raise CannotSet(
+            f"{credits(already)} of it {'is' if already == 1 else 'are'} held or spent already. "
+            f"Choose at least that, or reset it. Nothing was changed."
+        )
+
+
+def reset(budget: Budget, demo: bool) -> None:
+    """Begins the running window anew: what was used so far is not counted. The books stay as they are."""
+    first = budget.first_day(budget.team.day())
+    so_far = used(budget, budget.team.day(), demo) + (budget.forgiven if budget.forgiven_in == first else 0)
+    Budget.objects.filter(pk=budget.pk).update(forgiven=so_far, forgiven_in=first)
+
+
+def end(budget: Budget) -> bool:
+    """False: it had ended already."""
+    return bool(Budget.objects.filter(pk=budget.pk, ended_at=None).update(ended_at=timezone.now()))
