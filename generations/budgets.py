@@ -47,7 +47,7 @@ class OverBudget(Exception):
     def __init__(self, price: int, rooms: Iterable[Room], held: int = 0) -> None:
         sentences = ". ".join(room.lacks(price - held) for room in rooms)
         needs = f"{credits(price - held)} more than {held:,} held" if held else credits(price)
-        super().__init__(f"This needs {needs}. {sentences}. Nothing more was held or charged.")
+        super().__init__(f"This needs {needs}. {sentences}. Nothing {'more ' * bool(held)}was held or charged.")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def test_what_does_not_fit_is_refused_with_the_budget_and_by_how_much(mara, team
     confirmed(mara)
     assert nothing_held(mara, sealed_for(mara)) == (
         "This needs 140 credits. Budget of Northlight this month: 60 credits left of 200, 80 credits short. "
-        "Nothing more was held or charged."
+        "Nothing was held or charged."
     )
 
 
