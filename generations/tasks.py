@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import archive, dispatch, lifecycle, reconcile, sending
+from generations import archive, books, dispatch, lifecycle, reconcile, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -20,6 +20,14 @@ def tick() -> None:
     for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
+
+
+@shared_task
+def compare() -> None:
+    """Every half minute: the balances that Veevid told, against the books."""
+    for account in books.unread():
+        books.read(account)
+    books.compare()
 
 
 @shared_task

@@ -15,6 +15,7 @@ FLOORS = {
         "sending",
         "lifecycle",
         "approvals",
+        "books",
         "dispatch",
         "archive",
         "reconcile",
