@@ -29,6 +29,7 @@ from generations.models import (
     Clip,
     Generation,
     Status,
+    Team,
 )
 from generations.models.fields import Secret
 from generations.veevid import (
@@ -90,6 +91,14 @@ def demo_mode() -> bool:
 
 def accounts(demo: bool) -> QuerySet[ApiAccount]:
     return ApiAccount.objects.filter(demo=demo).order_by("pk")
+
+
+def accounts_for(demo: bool, team: Team | int | None) -> QuerySet[ApiAccount]:
+    """The accounts that may carry a team's generations, in the order in which they are tried: its own, then the common.
+
+    What is reserved for another team is never among them.
+    """
+    return accounts(demo).filter(Q(team=None) | Q(team=team)).order_by(F("team").asc(nulls_last=True), "pk")
 
 
 def base_url(account: ApiAccount) -> str:
