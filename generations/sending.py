@@ -16,11 +16,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from generations import catalogue, dispatch, journal, ledger, pacing, veevid
+from generations import catalogue, dispatch, forecast, journal, ledger, pacing, veevid
 from generations.lifecycle import NoPrice, ask_price, end_unsent, newest_quote
 from generations.models import (
     ApiAccount,
     ApiCall,
+    Forecast,
     Generation,
     Loan,
     Media,
@@ -71,9 +72,9 @@ def _priced(pk: int) -> bool:
     generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
     if generation is None:
         return False
-    billing, demo = generation.quote.billing, generation.quote.account.demo
+    billing, demo, team = generation.quote.billing, generation.quote.account.demo, generation.team_id
     try:
-        newest = newest_quote(billing, demo) or ask_price(billing, demo)
+        newest = newest_quote(billing, demo, team) or ask_price(billing, demo, team)
     except NoPrice as problem:
         if problem.refused:
             end_unsent(generation, f"not sent: {problem.upstream_words or problem}")
@@ -120,11 +121,11 @@ def _claim(pk: int, worker: str) -> Submission | None:
 
 
 def _free_account(generation: Generation, now: datetime) -> ApiAccount | None:
-    """An account whose lane is open and whose balance suffices, as far as it is known. Locks the accounts.
+    """An account that may carry it, whose lane is open and whose balance suffices, as far as it is known. Locks them.
 
     When every open one is short of credits, the generation says so and waits until the balance may have changed.
     """
-    locked = dispatch.accounts(generation.quote.account.demo).select_for_update()
+    locked = dispatch.accounts_for(generation.quote.account.demo, generation.team_id).select_for_update()
     open_lanes = [account for account in locked if dispatch.lane(account, now) == ""]
     waits: list[datetime] = []
     for account in open_lanes:
@@ -262,6 +263,8 @@ def _accepted(submission: Submission, answer: veevid.GenerateAnswer) -> None:
         Generation.objects.filter(pk=generation.pk, status=Status.PROCESSING, looks=0).update(next_look_at=first)
     _close_accepted(submission, answer.generation_id, answer.raw)
     journal.forget(_folder(), submission.pk)
+    if generation.status == Status.PROCESSING:
+        forecast.tell(generation, Forecast.Stage.SENT)
 
 
 def _close_accepted(submission: Submission, upstream_id: str, answer: Any = None) -> None:

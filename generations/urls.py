@@ -39,5 +39,6 @@ urlpatterns = [
     path("settings/accounts/<int:pk>/pause", settings.pause_account, name="pause_account"),
     path("settings/accounts/<int:pk>/resume", settings.resume_account, name="resume_account"),
     path("settings/accounts/<int:pk>/share", settings.share_account, name="share_account"),
+    path("settings/accounts/<int:pk>/reserve", settings.reserve_account, name="reserve_account"),
     path("settings/models", settings.switch_model, name="switch_model"),
 ]

@@ -97,7 +97,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     chosen = request.session.get(TEAM_IN_SESSION)
     team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
     demo = dispatch.demo_mode()
-    known = dispatch.balance(demo)
+    known = dispatch.balance(demo, team)
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
     return {
         "theme": user.theme,
