@@ -86,7 +86,7 @@ def digest_of(billing: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(billing, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def newest_quote(billing: Mapping[str, Any], demo: bool, team: Team | int | None) -> Quote | None:
+def newest_quote(billing: Mapping[str, Any], demo: bool, team: Team | int | None = None) -> Quote | None:
     """The last price named within a day for these billing parameters, on an account the team may use."""
     since = timezone.now() - QUOTE_LASTS
     usable = dispatch.accounts_for(demo, team)

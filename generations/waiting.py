@@ -13,6 +13,7 @@ from generations.models import RENDERING, ApiAccount, ApiCall, ApiKey, Generatio
 from generations.outlook import Range
 from generations.words import credits, duration_words, range_words
 
+GAUGES, TILES = 4, 12  # accounts and slots that the page draws; of the others it says how many there are
 REQUESTS_PER_CLIP = 5  # a price, the submission and about three looks
 
 
@@ -84,6 +85,7 @@ class Waiting:
 class Queue:
     slots: Sequence[Slot]
     limits: Sequence[Limits]
+    more_accounts: int  # whose limits are not drawn
     waiting: Sequence[Waiting]
     others: int  # waiting clips of other teams, counted in the positions
     unknown: Sequence[Waiting]
@@ -93,6 +95,15 @@ class Queue:
     @property
     def busy(self) -> int:
         return sum(slot.taken for slot in self.slots)
+
+    @property
+    def tiles(self) -> Sequence[Slot]:
+        """The slots that are drawn: those in use before the free ones."""
+        return sorted(self.slots, key=lambda slot: not slot.taken)[:TILES] if self.more_slots else self.slots
+
+    @property
+    def more_slots(self) -> int:
+        return max(len(self.slots) - TILES, 0)
 
     @property
     def next_free(self) -> Range | None:
@@ -120,7 +131,8 @@ def queue(team: Team, person: User | None = None) -> Queue:
         unknown = unknown.filter(owner=person)
     return Queue(
         slots=slots,
-        limits=[limits(account, desk.now) for account in accounts],
+        limits=[limits(account, desk.now) for account in accounts[:GAUGES]],
+        more_accounts=max(len(accounts) - GAUGES, 0),
         waiting=waiting,
         others=sum(pk not in queued for pk in line),
         unknown=[_unknown(row) for row in unknown],
@@ -153,11 +165,14 @@ def _waiting(
     running = Counter(
         Generation.objects.filter(status__in=RENDERING, quote__account__demo=demo).values_list("owner_id", flat=True)
     )
+    owners = set(Generation.objects.filter(pk__in=line).values_list("owner_id", flat=True))
+    fewest = min((running[owner] for owner in owners), default=0)
     places = {pk: place for place, pk in enumerate(line, start=1)}
     order = sorted(queued.values(), key=lambda g: (places.get(g.pk, len(line) + 1), g.not_before or g.queued_at, g.pk))
     until = min((a.wait_until for a in accounts if a.wait_until and a.wait_until > desk.now), default=None)
     said = _last_words(queued.values())
-    return [_row(g, places.get(g.pk), ready.get(g.pk), running[g.owner_id], until, said, desk) for g in order]
+    more = {owner: count for owner, count in running.items() if count > fewest}  # somebody goes before them
+    return [_row(g, places.get(g.pk), ready.get(g.pk), more.get(g.owner_id, 0), until, said, desk) for g in order]
 
 
 def _last_words(rows: Iterable[Generation]) -> dict[int, str]:
