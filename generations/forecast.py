@@ -18,6 +18,9 @@ DRAFT = 2**62  # stands for a clip that is not confirmed yet
 NEWEST = 400  # clips among which those of the last hours are sought
 LAST, ENOUGH = 100, 10  # clips that are counted; below, nothing is said
 
+#: Words of dispatch.WAITING that end by themselves. For as long as another stands, nobody can tell.
+PASSES = ("", "turn", "slots", "hour", "busy", "checking", "limit", "unreachable")
+
 TOLD = ("pk", "owner_id", "queued_at", "team_id", *dispatch.KIND)
 
 
@@ -34,7 +37,9 @@ class Outlook:
         """Those that clips go out on, the reserved ones first."""
         works = ApiKey.objects.filter(account=OuterRef("pk"), state=ApiKey.State.ACTIVE)
         rows = dispatch.accounts(self.demo).filter(Exists(works), state=ApiAccount.State.OPEN)
-        return list(rows.order_by(F("team").asc(nulls_last=True), "pk"))
+        found = list(rows.order_by(F("team").asc(nulls_last=True), "pk"))
+        goes_on = found and dispatch.lane(found[0], self.now) in PASSES  # what stops one of these for good stops all
+        return found if goes_on else []
 
     @cached_property
     def load(self) -> pacing.Load:

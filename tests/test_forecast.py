@@ -147,6 +147,32 @@ def test_nothing_is_promised_while_nothing_is_sent(mara):
     assert not Forecast.objects.exists()
 
 
+def test_nothing_is_promised_while_the_disk_is_full(mara, settings):
+    sealed = sealed_for(mara)
+    settings.DISK_FLOOR = 2**62
+    lifecycle.confirm(mara, sealed)
+    assert not Forecast.objects.exists()
+
+
+def test_a_thousand_that_wait_do_not_slow_a_confirmation_noticeably(mara):
+    quote = Quote.objects.create(account=ApiAccount.objects.get(), digest="d", billing={}, credits=140)
+    Generation.objects.bulk_create(
+        Generation(
+            team=mara.teams.get(), owner=mara, nonce=uuid.uuid4(), mode="veo3", generation_type="text-to-video",
+            params={"duration": 8}, price=140, quote=quote, prompt="one of many",
+        )
+        for _ in range(1000)
+    )  # fmt: skip
+    sealed = sealed_for(mara)
+    started = time.process_time()
+    generation = lifecycle.confirm(mara, sealed)
+    took = time.process_time() - started
+    print(f"confirmed behind 1000: {1000 * took:.0f} ms of work")
+    told = Forecast.objects.get(generation=generation)
+    assert told.low - told.at > timedelta(hours=5)
+    assert took < 1
+
+
 def test_forecasts_and_looks_go_by_the_same_samples(mara, monkeypatch):
     asked = Counter()
     real = dispatch.seen
