@@ -18,11 +18,13 @@ SEED = """
 import datetime, json, uuid
 from django.utils import timezone
 from generations import accounts, catalogue
-from generations.models import ApiAccount, Clip, Generation, LedgerEntry, Membership, Quote, Status, Submission, User
+from generations.models import (
+    ApiAccount, Clip, Forecast, Generation, LedgerEntry, Membership, Quote, Status, Submission, User)
 from tests.makers import make_person
 
 mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
 account, now = ApiAccount.objects.get(), timezone.now()
+accounts.reserve_for(accounts.add_key(None, "vv_sk_of_another_account").account, mara.teams.get())
 
 def make(status, prompt, seconds=300, **fields):
     params = catalogue.clean("kling-3", "text-to-video", {})
@@ -42,12 +44,13 @@ def settle(row, spent):
 sent = {"account": account, "sent_at": now - datetime.timedelta(seconds=40)}
 done = {**sent, "finished_at": now, "took": 38.5}
 made = {}
-for number, shape in enumerate([(1280, 720), (720, 1280), (1024, 1024)]):
+for number, shape in enumerate([(1280, 720), (720, 1280), (1024, 1024)] * 4):
     ready = make("COMPLETED", f"A lone walker crests the dune, take {number}", upstream_id=f"vg_{number}", charged=1250,
                  **done)
     Clip.objects.create(generation=ready, state="STORED", source_url="", file="clips/none.mp4", width=shape[0],
                         height=shape[1], seconds=5.0, fps=24.0, sound=True, size=18400000, stored_at=now)
     settle(ready, 1250)
+    Forecast.objects.create(generation=ready, stage="queued", low=now - datetime.timedelta(minutes=1), high=now)
 made["ready"] = ready.pk
 made["rendering"] = make("PROCESSING", "A night train crosses the pass", upstream_id="vg_r", **sent).pk
 made["waiting"] = make("QUEUED", "Steam over the counter " + "and a very long prompt " * 20).pk

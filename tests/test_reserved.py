@@ -114,13 +114,24 @@ def test_a_top_up_of_a_reserved_account_frees_only_its_teams_clips(common, reser
 
 
 def test_the_queue_shows_no_account_of_another_team(client, common, reserved, mara, luc):
-    def gauges(person: User) -> tuple[bool, int]:
+    def shown(person: User) -> tuple[bool, bool]:
         client.force_login(person)
         page = client.get("/queue").content.decode()
-        return "0 of 6 busy" in page, page.count("Requests this hour")
+        return "0 of 6 busy" in page, f"{reserved.name}: 0 of 200 requests used" in page
 
-    assert gauges(mara) == (True, 2)
-    assert gauges(luc) == (False, 1)
+    assert shown(mara) == (True, True)
+    assert shown(luc) == (False, False)
+
+
+def test_of_many_accounts_the_queue_draws_a_few_and_counts_the_others(client, common, mara):
+    for number in range(6):
+        make_account(f"vv_sk_many_{number}_0123456789")
+    client.force_login(mara)
+    page = client.get("/queue").content.decode()
+    assert "0 of 21 busy" in page
+    assert page.count("of 200 requests used") == 4
+    assert "and 3 more accounts" in page
+    assert "and 9 more slots" in page
 
 
 def test_a_team_that_has_an_account_is_not_deleted_with_it_left_open_to_all(reserved, mara):
