@@ -34,6 +34,19 @@ class Limits:
         return f"{100 * self.hour / pacing.PER_ACCOUNT_HOUR:.1f}"
 
     @property
+    def kept(self) -> int:
+        """Of the hour, for prices and recovery."""
+        return pacing.KEPT
+
+    @property
+    def kept_percent(self) -> str:
+        return f"{100 * pacing.KEPT / pacing.PER_ACCOUNT_HOUR:.1f}"
+
+    @property
+    def kept_from(self) -> str:
+        return f"{100 - 100 * pacing.KEPT / pacing.PER_ACCOUNT_HOUR:.1f}"
+
+    @property
     def room(self) -> int:
         """About how many more clips this hour's requests are enough for."""
         return max(pacing.PER_ACCOUNT_HOUR - pacing.KEPT - self.hour, 0) // REQUESTS_PER_CLIP

@@ -136,7 +136,9 @@ def test_one_released_is_sent_exactly_once_more_and_plays(dailies: Dailies, page
 
 
 def test_the_vendors_balance_fell_by_what_was_accepted_and_no_more(dailies: Dailies, page: Page):
-    paid = sum([price(dailies, row["prompt"]) for row in dailies.simulator.generations()])
+    paid = 0
+    for row in dailies.simulator.generations():
+        paid += price(dailies, row["prompt"])
     assert dailies.simulator.balance() == 5000 - paid
     print(f"\n{dailies.simulator.submissions()} submissions, {len(dailies.simulator.generations())} accepted")
 
