@@ -87,7 +87,7 @@ def came_out(submission: Submission, end: str, upstream_id: str = "") -> None:
     if submission.account.demo:
         return
     try:
-        sentlog.append(_folder(), _names(submission) | {"end": end, "id": upstream_id}, sync=False)
+        sentlog.append(_folder(), _names(submission) | {"end": end, "id": upstream_id}, sync=False, patience=1)
     except OSError as problem:
         logger.warning("the end of submission %s is not in the log: %s", submission.pk, problem)
 

@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,10 +25,10 @@ NONCE = re.compile(r"[0-9a-f]{32}")
 Line = dict[str, Any]
 
 
-def append(folder: Path, line: Line, sync: bool) -> None:
+def append(folder: Path, line: Line, sync: bool, patience: float = 5.0) -> None:
     """Adds one line, whole; with `sync` it is on the disk when this returns. Raises OSError."""
     data = json.dumps(line, separators=(",", ":")).encode() + b"\n"
-    with _alone(folder):
+    with _alone(folder, patience):
         file = folder / NAME
         if file.exists() and file.stat().st_size >= FULL:
             file.replace(folder / OLDER)
@@ -46,13 +47,21 @@ def append(folder: Path, line: Line, sync: bool) -> None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One process at a time adds a line."""
+def _alone(folder: Path, patience: float) -> Iterator[None]:
+    """One process at a time adds a line. One that is stopped amid its own must not stop the others for ever."""
     if not folder.is_dir():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         _sync_folder(folder.parent)
     with (folder / LOCK).open("a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.005)
         yield
 
 

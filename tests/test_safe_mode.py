@@ -1,5 +1,6 @@
 """A database that is older than what was sent: frozen, compared with the log, brought along, released by an admin."""
 
+import fcntl
 import json
 import os
 import socket
@@ -141,7 +142,7 @@ def test_the_log_names_a_submission_before_it_is_sent_and_says_what_came_of_it(m
 @pytest.mark.parametrize(
     "answer",
     [*({"status": status, "json": {"error": "no"}} for status in (400, 401, 402, 403, 429)),
-     {"body": requests.ConnectionError(NewConnectionError(None, "refused"))}],
+     {"body": requests.ConnectionError(NewConnectionError(None, "refused"))}],  # type: ignore[arg-type]
 )  # fmt: skip
 def test_what_was_clearly_not_accepted_is_said_in_the_log(mara, log, answer):
     responses.post(f"{API}/generate-video", **answer)
@@ -191,6 +192,18 @@ def test_submissions_of_demo_mode_are_not_logged(settings, log):
     accounts.ensure_demo()
     assert send(confirmed(make_person(), 140)).status == Status.PROCESSING
     assert not log.exists()
+
+
+def test_a_process_that_is_stopped_amid_its_line_does_not_stop_the_others(mara, log, monkeypatch):
+    send(confirmed(mara, 140), "vg_1")
+    monkeypatch.setattr(sentlog.append, "__defaults__", (0.05,))
+    waits = confirmed(mara, 140)
+    with (log.parent / ".lock").open("a") as stopped:
+        fcntl.flock(stopped, fcntl.LOCK_EX)
+        send_as_it_is(waits)
+        assert (waits.status, waits.wait_why, sent_to("generate-video")) == (Status.QUEUED, "disk", 1)
+    Generation.objects.update(not_before=None)
+    assert send(waits, "vg_2").status == Status.PROCESSING
 
 
 def test_the_log_keeps_its_newest_part(tmp_path, monkeypatch):
