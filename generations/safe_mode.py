@@ -175,7 +175,8 @@ def _compare() -> None:
     with transaction.atomic():
         found = list(_unknown_here(entries))
         if found:
-            _freeze(f"The log of {_host()} names {len(found)} submissions that this database does not have.")
+            many = f"{len(found)} submission{'' if len(found) == 1 else 's'}"
+            _freeze(f"The log of {_host()} names {many} that this database does not have.")
         freeze = Freeze.objects.select_for_update().filter(released_at=None).first()
         if freeze is None:
             return

@@ -494,7 +494,7 @@ def test_the_page_shows_what_was_sent_and_asks_veevid_nothing(mara, chief, clien
     safe_mode.check()
     page = text_of(client.get("/settings/safe-mode"))
     for words in ("2 clips, 280 credits", "vg_1", "vg_2", mara.email, "A lone walker", "Rendering", "Take in all 1",
-                  "1 clip waits in this database, 140 credits in all"):  # fmt: skip
+                  "Waiting in this database: 1 clip, 140 credits."):  # fmt: skip
         assert words in page
     assert len(responses.calls) == asked
 
