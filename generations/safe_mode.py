@@ -87,7 +87,8 @@ def came_out(submission: Submission, end: str, upstream_id: str = "") -> None:
     if submission.account.demo:
         return
     try:
-        sentlog.append(_folder(), _names(submission) | {"end": end, "id": upstream_id}, sync=False, patience=1)
+        said = {"end": end, "id": upstream_id, "ended_at": timezone.now().isoformat()}
+        sentlog.append(_folder(), _names(submission) | said, sync=False, patience=1)
     except OSError as problem:
         logger.warning("the end of submission %s is not in the log: %s", submission.pk, problem)
 
@@ -111,7 +112,8 @@ def _key(line: sentlog.Line) -> str:
 def check() -> bool:
     """Freezes when the log on this host names a submission that the database lacks. False: the log cannot be read.
 
-    Asked before each submission and at each tick: one read of the file's end and two or three small queries.
+    Asked before each claim, before each line and at each tick: the end of a file and two or three small queries. Its
+    answer is not kept, because a database can be replaced under a running worker.
     """
     try:
         newest = sentlog.newest(_folder())
@@ -196,7 +198,7 @@ def _entries() -> dict[str, sentlog.Line]:
         if "end" not in line:
             entries[key] = line
         elif key in entries and entries[key].get("end") != ACCEPTED:
-            entries[key] |= {"end": line["end"], "id": line.get("id", "")}
+            entries[key] |= {name: line.get(name) for name in ("end", "id", "ended_at")}
     return entries
 
 
@@ -290,7 +292,7 @@ def _as_ended(generation: Generation, submission: Submission, stray: Stray) -> N
     else:
         return
     if moved:
-        Submission.objects.filter(pk=submission.pk).update(answered_at=now, **ended)
+        Submission.objects.filter(pk=submission.pk).update(answered_at=_at(said, "ended_at"), **ended)
 
 
 def _unclear_words(said: sentlog.Line, account: ApiAccount | None) -> str:
@@ -312,9 +314,9 @@ def _account(said: sentlog.Line) -> ApiAccount | None:
     return account if account and account.keys.exists() else None
 
 
-def _at(said: sentlog.Line) -> datetime:
+def _at(said: sentlog.Line, name: str = "at") -> datetime:
     try:
-        return parse_datetime(str(said.get("at"))) or timezone.now()
+        return parse_datetime(str(said.get(name))) or timezone.now()
     except ValueError:
         return timezone.now()
 

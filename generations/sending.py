@@ -202,7 +202,11 @@ def _media_not_lent(submission: Submission, error: veevid.UpstreamError) -> None
 
 
 def _announced(submission: Submission) -> bool:
-    """Names it in the log outside the database. What cannot be named there, or was frozen meanwhile, is not sent."""
+    """Names it in the log outside the database. What cannot be named there, or was frozen meanwhile, is not sent.
+
+    The log is compared once more first: behind a new line, one that this database does not have would not be seen.
+    """
+    safe_mode.check()
     if not submission.account.demo and dispatch.frozen():
         _return_to_queue(submission, "frozen", None, "Nothing is sent after a restore. Nothing was charged.")
         return False

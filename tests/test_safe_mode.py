@@ -302,6 +302,17 @@ def test_what_was_claimed_before_the_freeze_is_not_sent_after_it(mara):
     assert (generation.status, sent_to("generate-video")) == (Status.QUEUED, 0)
 
 
+def test_a_database_that_is_replaced_between_claim_and_line_is_found_out(mara):
+    sent = send(confirmed(mara, 140))
+    generation = confirmed(mara, 140)
+    submission = sending._claim(generation.pk, "worker")
+    forget_submission(sent)
+    assert not sending._announced(submission)
+    assert dispatch.frozen()
+    generation.refresh_from_db()
+    assert (generation.status, sent_to("generate-video")) == (Status.QUEUED, 1)
+
+
 def test_the_demo_goes_on_while_real_accounts_are_frozen(settings, mara):
     restored(mara)
     settings.SIMULATOR_URL = API
@@ -347,6 +358,7 @@ def test_what_was_accepted_is_brought_along_with_its_id_and_never_sent_again(mar
     submission = generation.submissions.get()
     assert submission.outcome == Submission.Outcome.ACCEPTED
     assert "says the log" in submission.words
+    assert 0 <= (submission.answered_at - submission.at).total_seconds() < 30
     release(client)
     send_as_it_is(generation)
     assert sent_to("generate-video") == 1
