@@ -41,6 +41,7 @@ from generations.models import (
 logger = logging.getLogger(__name__)
 
 ACCEPTED, NOT_ACCEPTED = "accepted", "not accepted"
+FROM_THE_LOG = "the log of "  # stands where other submissions name their worker
 AT_A_TIME = 500  # lines of the log that one query asks about
 
 Outcome = Submission.Outcome
@@ -257,7 +258,7 @@ def _as_sent(generation: Generation, stray: Stray) -> Submission | None:
         attempt=attempt,
         account=account,
         key=account.keys.order_by("pk")[0],
-        worker=f"the log of {stray.host}"[:120],
+        worker=f"{FROM_THE_LOG}{stray.host}"[:120],
         at=at,
         deadline=at + timedelta(seconds=veevid.DEADLINE),
     )
@@ -478,6 +479,7 @@ class Overview:
     found: Sequence[Found]
     unreadable: int
     logs: Sequence[tuple[str, datetime | None]]  # host, and how far its log reaches back
+    silent: Sequence[str]  # hosts that sent in the week before the backup and compared no log yet
     balances: Sequence[Balance]
     waiting: int
     waiting_credits: int
@@ -512,10 +514,20 @@ def overview() -> Overview | None:
         found=_found(strays),
         unreadable=sum(not stray.nonce for stray in strays),
         logs=[(host, parse_datetime(since) if since else None) for host, since in sorted(logs.items())],
+        silent=sorted(_senders(freezes[0].newest_at) - set(logs)),
         balances=[_balance(books, strays) for books in freezes[0].balances],
         waiting=len(prices),
         waiting_credits=sum(prices),
     )
+
+
+def _senders(newest_at: datetime | None) -> set[str]:
+    """The hosts that sent in the week before the backup, as far as this database knows."""
+    if newest_at is None:
+        return set()
+    week = Submission.objects.filter(at__range=(newest_at - timedelta(days=7), newest_at), account__demo=False)
+    workers = week.exclude(worker__startswith=FROM_THE_LOG).values_list("worker", flat=True).distinct()
+    return {worker.rpartition(":")[0] for worker in workers} - {""}
 
 
 def _found(strays: Iterable[Stray]) -> list[Found]:

@@ -5,6 +5,7 @@ import json
 import os
 import socket
 import uuid
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -673,6 +674,16 @@ def test_what_another_host_found_since_the_page_was_shown_is_looked_at_first(mar
     assert dispatch.frozen()
     assert Freeze.objects.count() == 1
     assert set(Freeze.objects.get().logs) == {"another host", socket.gethostname()}
+
+
+def test_the_page_names_the_hosts_that_sent_before_and_have_not_compared_their_log(mara, chief, client, monkeypatch):
+    send(confirmed(mara, 140), "vg_0")
+    Submission.objects.update(worker="studio-2:71", at=timezone.now() - timedelta(minutes=1))
+    restored(mara)
+    assert "Not compared yet: studio-2." in text_of(client.get("/settings/safe-mode"))
+    monkeypatch.setattr(safe_mode, "_host", lambda: "studio-2")
+    safe_mode.check()
+    assert "Not compared yet" not in text_of(client.get("/settings/safe-mode"))
 
 
 def test_a_host_that_comes_later_with_more_freezes_again(mara, chief, client):
