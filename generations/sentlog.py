@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 NAME, OLDER, LOCK = "sent.log", "sent.log.1", ".lock"
-# Two files of this size at the most. A line is about 1 kB, so they reach back 8,000 submissions or more: a hundred
+# Two files of this size at the most. A submission takes about 1.2 kB, so they reach back 7,000 of them or more: ninety
 # hours of one account that never rests, and months of a usual team.
 FULL = 8 * 1024**2
 TAIL = 256 * 1024  # bytes that hold the newest submission, nearly always
