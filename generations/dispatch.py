@@ -27,6 +27,7 @@ from generations.models import (
     BalanceReading,
     CannotDecrypt,
     Clip,
+    Freeze,
     Generation,
     Status,
     Team,
@@ -77,6 +78,7 @@ WAITING = {
     "key": "no working key",
     "reserved": "every account is reserved for other teams",
     "disk": "the disk here is nearly full",
+    "frozen": "frozen after a restore, until an admin releases it",
 }
 
 
@@ -176,11 +178,18 @@ def disk_is_low() -> bool:
     return shutil.disk_usage(settings.DATA_DIR).free < settings.DISK_FLOOR
 
 
+def frozen() -> bool:
+    """In safe mode nothing is sent with a real account: the database may not know what was sent already."""
+    return Freeze.objects.filter(released_at=None).exists()
+
+
 def lane(account: ApiAccount, now: datetime | None = None) -> str:
     """Why this account takes no submission now: a word of WAITING, empty when it does."""
     now = now or timezone.now()
     if not base_url(account):
         return "unreachable"
+    if not account.demo and frozen():
+        return "frozen"
     if disk_is_low():
         return "disk"
     if account.state != ApiAccount.State.OPEN:

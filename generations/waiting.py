@@ -217,7 +217,7 @@ def _row(
     words = words[:1].upper() + words[1:]
     if g.not_before and g.not_before > desk.now:
         return _held_back(g, why, words, said, desk.now)
-    if why in ("paused", "account", "key", "reserved"):
+    if why in ("paused", "account", "key", "reserved", "frozen"):
         return Waiting(g, position, words, "", True, "when an admin has looked")
     if why in ("busy", "limit", "unreachable"):
         return Waiting(g, position, words, "", False, _again(until, desk.now))

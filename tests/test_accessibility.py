@@ -67,6 +67,27 @@ print(json.dumps(made))
 """
 
 
+FREEZE = """
+import json, uuid
+from django.utils import timezone
+from generations import safe_mode
+from generations.models import ApiAccount, Generation, Stray
+account = ApiAccount.objects.get()
+freeze = safe_mode.freeze_by_hand("The log of studio-1 names 3 submissions that this database does not have.")
+now = timezone.now().isoformat()
+freeze.logs = {"studio-1": {"since": now}}
+freeze.balances = [{"account": account.pk, "name": "Veevid", "expected": 12480, "observed": 9730, "observed_at": now}]
+freeze.save()
+for number, end in enumerate(["accepted", "accepted", None]):
+    said = {"at": now, "account": account.pk, "account_name": "Veevid", "price": 1250, "mode": "kling-3", "attempt": 1,
+            "prompt": "Lanterns rise over the harbour at blue hour, slow crane shot", "owner": "luc@example.com"}
+    said |= {"end": end, "id": f"vg_7fk2{number}"} if end else {}
+    Stray.objects.create(freeze=freeze, key=str(number), nonce=uuid.uuid4().hex, host="studio-1", said=said,
+                         generation=Generation.objects.get(status="PROCESSING") if number == 0 else None)
+print(json.dumps(1))
+"""
+
+
 @pytest.fixture(scope="module")
 def dailies(make_stack: Callable[..., Dailies]) -> Dailies:
     """An instance that nobody has entered yet. Only its web runs: what is under way stays under way."""
@@ -163,4 +184,15 @@ def test_every_page_behind_the_door_is_accessible(dailies: Dailies, browser: Bro
             page = context.new_page()
             for name in visits(page, rows):
                 look(page, f"{name}, {shape}", found)
+    dailies.python(FREEZE)
+    for shape in SHAPES:
+        with in_shape(browser, dailies, shape, storage_state=state) as context:
+            page = context.new_page()
+            page.goto("/queue")
+            look(page, f"queue, frozen, {shape}", found)
+            page.goto("/settings/safe-mode")
+            look(page, f"safe mode, {shape}", found)
+            page.get_by_role("button", name="Release").click()
+            page.get_by_text("Your name is kept with it.").wait_for()
+            look(page, f"safe mode, asking again, {shape}", found)
     assert not complaints(found)

@@ -13,6 +13,7 @@ FLOORS = {
     4: ["tasks", "forms"],
     3: [
         "sending",
+        "safe_mode",
         "lifecycle",
         "dispatch",
         "archive",
@@ -26,7 +27,7 @@ FLOORS = {
     ],
     2: ["ledger", "access"],
     1: ["models", "apps"],
-    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal"],
+    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 SOURCES = [path for path in APP.rglob("*.py") if "migrations" not in path.parts and path.name != "__init__.py"]

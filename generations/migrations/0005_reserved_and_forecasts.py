@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0003_attempts_and_signs'),
+        ('generations', '0004_safe_mode'),
     ]
 
     operations = [

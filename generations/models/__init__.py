@@ -11,6 +11,7 @@ from generations.models.accounts import (
 from generations.models.fields import CannotDecrypt
 from generations.models.money import AppendOnly, LedgerEntry
 from generations.models.people import Membership, SetupCode, Team, User
+from generations.models.safe_mode import Freeze, Stray
 from generations.models.work import (
     NEXT,
     RENDERING,
@@ -45,6 +46,7 @@ __all__ = [
     "Decision",
     "Evidence",
     "Forecast",
+    "Freeze",
     "Generation",
     "GenerationMedia",
     "LedgerEntry",
@@ -56,6 +58,7 @@ __all__ = [
     "Quote",
     "SetupCode",
     "Status",
+    "Stray",
     "Submission",
     "SwitchedOff",
     "Team",

@@ -109,6 +109,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "held_now": own.held,
         "running_count": Generation.objects.filter(team=team, status__in=UNFINISHED).count() if team else 0,
         "disk_low": dispatch.disk_is_low(),
+        "frozen": not demo and dispatch.frozen(),
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
     }
