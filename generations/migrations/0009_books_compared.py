@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0007_sums_of_the_days'),
+        ('generations', '0008_sums_of_the_days'),
     ]
 
     operations = [
