@@ -445,7 +445,8 @@ def balance(demo: bool, team: Team | None = None) -> tuple[int, datetime] | None
 
 def since(reading: BalanceReading) -> int:
     """What an account should have now: what it had, less what was accepted since, plus what was given back since."""
-    rows = Generation.objects.filter(account_id=reading.account_id).exclude(upstream_id=None)
+    moving = Q(sent_at__gt=reading.at) | Q(finished_at__gt=reading.at)
+    rows = Generation.objects.filter(moving, account_id=reading.account_id).exclude(upstream_id=None)
     later = Coalesce(Sum(Coalesce("charged", "price"), filter=Q(sent_at__gt=reading.at)), 0)
     back = Coalesce(Sum(F("price") - F("charged"), filter=Q(sent_at__lte=reading.at, finished_at__gt=reading.at)), 0)
     moved = rows.aggregate(later=later, back=back)
