@@ -52,9 +52,8 @@ JOIN generations_user u ON u.id = g.owner_id WHERE g.status = 'COMPLETED'
 def main() -> None:
     given = arguments()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with system(given.database, "--speed", "1", "--balance", "100000000") as dailies:
-        simulator = dailies.simulator
-        assert simulator
+    with system(given.database, "--speed", "1", "--balance", "100000000") as all_of_it:
+        dailies, simulator = all_of_it.dailies, all_of_it.simulator
         models = MODELS[given.law]
         draws = random.Random(given.seed)
         prescribe(simulator, given.law, draws, 60)

@@ -5,7 +5,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,40 +16,51 @@ from veevid_site import broker
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
+@dataclass
+class System:
+    """Dailies, the simulator that it speaks to, and the servers beside it."""
+
+    dailies: Dailies
+    simulator: Simulator
+    servers: list[Process]
+
+    @property
+    def processes(self) -> list[Process]:
+        return [*self.dailies.processes, self.simulator.process, *self.servers]
+
+
 @contextmanager
-def system(database: str, *simulator_options: str) -> Iterator[Dailies]:
-    """Dailies with a simulator of its own, prepared but not running; everything ends and vanishes at the end.
+def system(database: str, *simulator_options: str) -> Iterator[System]:
+    """Everything prepared, with no process of Dailies running yet; all of it ends and vanishes at the end.
 
     `sqlite`: the embedded broker, as `make run` has it. `postgres`: private PostgreSQL and Redis servers.
     """
     folder = Path(tempfile.mkdtemp(prefix="dailies-bench-"))
-    ends: list[Postgres | Redis | Process | Simulator | Dailies] = []
-    try:
+    with ExitStack() as ends:
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
         simulator = Simulator(folder / "simulator", *simulator_options)
-        ends.append(simulator)
+        ends.callback(simulator.end)
         simulator.start()
-        database_url = redis_url = ""
+        servers, database_url, redis_url = [], "", ""
         if database == "postgres":
             postgres = Postgres()
-            ends.append(postgres)
+            ends.callback(postgres.end)
             database_url = postgres.start().new_database()
             (folder / "redis").mkdir()
             redis = Redis(folder / "redis")
-            ends.append(redis)
+            ends.callback(redis.end)
             redis_url = redis.start().url
+            servers = [postgres.process, redis.process]
         dailies = Dailies(folder / "dailies", database_url, redis_url, simulator)
         if not redis_url:
             path = dailies.folder / "broker.sock"
             command = broker.command(path, dailies.folder / "broker")
-            server = Process("broker", command, folder, clean_environment())
-            ends.append(server)
-            server.start().ready(lambda: broker.answers(path))
-        ends.append(dailies)
-        yield dailies.prepare()
-    finally:
-        for each in reversed(ends):
-            each.stop() if isinstance(each, Process) else each.end()
-        shutil.rmtree(folder, ignore_errors=True)
+            servers = [Process("broker", command, folder, clean_environment())]
+            ends.callback(servers[0].stop)
+            servers[0].start().ready(lambda: broker.answers(path))
+        ends.callback(dailies.end)
+        dailies.prepare()
+        yield System(dailies, simulator, servers)
 
 
 @dataclass

@@ -18,14 +18,16 @@ def tick() -> None:
     for pk in sending.lost():
         sending.lose(pk)
     due = dispatch.due()
-    for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
+    for generation, account in due.send.items():
+        submit.apply_async((generation, account), **SOON)
+    for task, pks in ((look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
 
 
 @shared_task
-def submit(pk: int) -> None:
-    sending.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
+def submit(pk: int, account: int | None = None) -> None:
+    sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account)
     tick.apply_async(**SOON)
 
 
@@ -34,6 +36,7 @@ def look(pk: int) -> None:
     clip = lifecycle.look(pk)
     if clip:
         fetch.apply_async((clip.pk,), **SOON)
+        tick.apply_async(**SOON)  # its slot is free
 
 
 @shared_task
