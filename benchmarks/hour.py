@@ -65,7 +65,8 @@ def main() -> None:
         dailies.start_web()
         dailies.start_beat()
         for _ in range(given.workers):
-            dailies.start_worker(given.concurrency or (3 if given.workers == 1 else 1))
+            dailies.start_worker(given.concurrency or (3 if given.workers == 1 else 1), queues="dailies")
+        dailies.start_fetcher()
         before = now = costs(dailies.processes)
         try:
             while (left := began + given.minutes * 60 - time.time()) > 0:

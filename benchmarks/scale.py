@@ -83,7 +83,9 @@ def main() -> None:
         prepare(dailies, simulator, given)
         dailies.start_beat()
         for _ in range(given.workers):
-            dailies.start_worker(given.concurrency)
+            dailies.start_worker(given.concurrency, queues="dailies")
+        if given.fetchers:
+            dailies.start_fetcher(given.fetchers)
         say(f"{given.accounts} accounts, {given.clips} clips wait. The first {WARM_UP} s are not measured …")
         time.sleep(WARM_UP)
         began, counted, used = time.time(), ask(dailies, COUNTERS)[0], costs(all_of_it.processes)
@@ -190,15 +192,18 @@ def report(
     cpu = sum(cost.cpu for name, cost in used.items() if name != "simulator")
     rows = [
         ("accounts", f"{given.accounts}, renderings {given.speed:g} times as fast, answers after {given.latency:g} s"),
-        ("machine", f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; {given.workers} worker(s) of {given.concurrency}"),
+        ("machine", f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"),
+        ("workers", f"{given.workers} of {given.concurrency} processes, {given.fetchers} threads that fetch"),
         ("ran", f"{hours * 60:.1f} min after {WARM_UP} s"),
         ("requests", f"{len(journal)}: {len(journal) / hours:,.0f} an hour"),
-        ("answers 429", f"{sum(row['status'] == 429 for row in journal)}; limits exceeded: {limits['exceeded'] or 'none'}"),
+        ("answers 429", str(sum(row["status"] == 429 for row in journal))),
+        ("limits exceeded", str(limits["exceeded"] or "none")),
         ("lag of looks", lag_in_words(looks)),
         ("lag of submissions", lag_in_words(submissions)),
         ("a tick's questions", f"{tick[0]:.1f} ms, {tick[1]} queries"),
-        ("for each request", f"{cpu / sent * 1000:.1f} ms CPU (without the simulator), {commits / sent:.1f} commits, "
-                             f"{inserted / sent:.1f} rows added, {updated / sent:.1f} changed, {wal / sent / 1024:.1f} kB WAL"),
+        ("CPU a request", f"{cpu / sent * 1000:.1f} ms, without the simulator"),
+        ("database a request", f"{commits / sent:.1f} commits, {inserted / sent:.1f} rows added, "
+                               f"{updated / sent:.1f} changed, {wal / sent / 1024:.1f} kB WAL"),
         ("clips", str(kept)),
         *((f"{name} CPU", f"{cost.cpu / (hours * 36):.1f} % of a core, memory {cost.memory:.0f} MB, "
                           f"{cost.processes} processes") for name, cost in sorted(used.items())),

@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Max, Q, QuerySet, Sum, Window
+from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 
 from generations import pacing
@@ -55,6 +55,7 @@ CHECK_HOLDS_THE_LANE = timedelta(minutes=3)  # no longer, should the balance not
 LEASE_GRACE = timedelta(seconds=5)
 WAIT_FOR_CREDITS = timedelta(minutes=5)  # a known balance that is too low counts for so long
 AT_A_TIME = 50  # due rows of one kind that one tick announces
+HEARD_FOR = timedelta(seconds=10)  # a bell lives so long; what was announced is not announced again before
 
 
 class NoRoom(Exception):
@@ -398,8 +399,13 @@ def queued(demo: bool, now: datetime) -> QuerySet[Generation]:
 def line(demo: bool, now: datetime | None = None) -> list[int]:
     """The same, in the order in which it will be sent."""
     rows = queued(demo, now or timezone.now()).values_list("pk", "owner_id", "queued_at")
-    under_way = Generation.objects.filter(quote__account__demo=demo, status__in=RENDERING)
-    return in_turn(rows, Counter(dict(under_way.values_list("owner_id").annotate(Count("pk")))))
+    return in_turn(rows, _under_way(demo))
+
+
+def _under_way(demo: bool) -> Counter[int]:
+    """How many generations of each person are under way."""
+    rows = Generation.objects.filter(quote__account__demo=demo, status__in=RENDERING)
+    return Counter(dict(rows.values_list("owner_id").annotate(Count("pk"))))
 
 
 def short_until(account: ApiAccount, price: int, now: datetime) -> datetime | None:
@@ -428,18 +434,21 @@ def carrier(generation: Generation, now: datetime) -> ApiAccount | None:
     return _carrier([a for a in mine if not why[a.pk]], generation.team_id, generation.price, now)
 
 
-def _sendable(demo: bool, now: datetime) -> dict[int, int]:
+def sendable(account: ApiAccount, now: datetime | None = None) -> dict[int, int]:
+    """Who goes out on this one account now, as `Due.send` says it."""
+    return _sendable(account.demo, [account], now or timezone.now())
+
+
+def _sendable(demo: bool, asked: Iterable[ApiAccount], now: datetime) -> dict[int, int]:
     """Who goes out now: the first of the line, each with an account that is free for it."""
-    everyone = list(accounts(demo)) if queued(demo, now).exists() else []
+    everyone = list(asked) if queued(demo, now).exists() else []
     why = lanes(everyone, now)
     free = [account for account in everyone if not why[account.pk]]
+    first = {row[0]: row for row in _first_of_each(demo, now, len(free))} if free else {}
     chosen: dict[int, int] = {}
-    if not free:
-        return chosen
-    wishes = {pk: (team, price) for pk, team, price in queued(demo, now).values_list("pk", "team_id", "price")}
-    for pk in line(demo, now):
-        team, price = wishes.get(pk, (0, 0))
-        account = _carrier(free, team, price, now) if pk in wishes else None
+    for pk in in_turn((row[:3] for row in first.values()), _under_way(demo)):
+        _, _, _, team, price = first[pk]
+        account = _carrier(free, team, price, now)
         if account:
             chosen[pk] = account.pk
             free.remove(account)
@@ -448,16 +457,41 @@ def _sendable(demo: bool, now: datetime) -> dict[int, int]:
     return chosen
 
 
+def _first_of_each(demo: bool, now: datetime, most: int) -> list[tuple[int, int, datetime, int, int]]:
+    """The first `most` that each person has in the line for each team: generation, person, queued at, team, price.
+
+    Nobody gets more than that at once, so a long line is not read to its end.
+    """
+    order = (F("queued_at").asc(), F("pk").asc())
+    place = Window(RowNumber(), partition_by=[F("owner_id"), F("team_id")], order_by=order)
+    rows = queued(demo, now).annotate(place=place).filter(place__lte=most)
+    return list(rows.values_list("pk", "owner_id", "queued_at", "team_id", "price"))
+
+
 def due(now: datetime | None = None) -> Due:
     """What the database says is to be done now."""
     now = now or timezone.now()
-    looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED), next_look_at__lte=now)
-    fetches = Clip.objects.filter(state=Clip.State.PENDING, fetch_at__lte=now)
+    looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED))
+    fetches = Clip.objects.filter(state=Clip.State.PENDING)
     return Due(
-        send=_sendable(False, now) | _sendable(True, now),
-        look=list(looks.order_by("next_look_at").values_list("pk", flat=True)[:AT_A_TIME]),
-        fetch=list(fetches.order_by("fetch_at").values_list("pk", flat=True)[:AT_A_TIME]),
+        send=_sendable(False, accounts(demo=False), now) | _sendable(True, accounts(demo=True), now),
+        look=_unheard(looks, "next_look_at", now),
+        fetch=_unheard(fetches, "fetch_at", now),
     )
+
+
+def _unheard(rows: QuerySet[Any], when: str, now: datetime) -> list[int]:
+    """What is due and was not announced since it is: workers that are busy would only find the same bell again."""
+    told = Q(announced_at=None) | Q(announced_at__lt=F(when)) | Q(announced_at__lte=now - HEARD_FOR)
+    waiting = rows.filter(told, **{f"{when}__lte": now}).order_by(when)
+    return list(waiting.values_list("pk", flat=True)[:AT_A_TIME])
+
+
+def announced(looks: Sequence[int], fetches: Sequence[int]) -> None:
+    """Notes that bells were rung for these rows. A bell that gets lost is rung again when its time is over."""
+    for rows, pks in ((Generation.objects, looks), (Clip.objects, fetches)):
+        if pks:
+            rows.filter(pk__in=pks).update(announced_at=timezone.now())
 
 
 #: What tells how long a clip takes, as columns of Generation: its model, its length, its quality.
@@ -523,7 +557,8 @@ def balance(demo: bool, team: Team | None = None) -> tuple[int, datetime] | None
 
 def since(reading: BalanceReading) -> int:
     """What an account should have now: what it had, less what was accepted since, plus what was given back since."""
-    rows = Generation.objects.filter(account_id=reading.account_id).exclude(upstream_id=None)
+    moved_since = Q(finished_at=None) | Q(finished_at__gt=reading.at)
+    rows = Generation.objects.filter(moved_since, account_id=reading.account_id).exclude(upstream_id=None)
     later = Coalesce(Sum(Coalesce("charged", "price"), filter=Q(sent_at__gt=reading.at)), 0)
     back = Coalesce(Sum(F("price") - F("charged"), filter=Q(sent_at__lte=reading.at, finished_at__gt=reading.at)), 0)
     moved = rows.aggregate(later=later, back=back)
