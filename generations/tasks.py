@@ -25,8 +25,8 @@ def tick() -> None:
 
 @shared_task
 def submit(pk: int) -> None:
-    sending.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
-    tick.apply_async(**SOON)
+    if sending.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}"):
+        tick.apply_async(**SOON)  # the lane is free; one that found nothing rings no more, or bells would multiply
 
 
 @shared_task
