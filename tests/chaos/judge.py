@@ -25,6 +25,7 @@ class Books:
     clips: list[tuple[Any, ...]]
     ledger: list[tuple[Any, ...]]
     evidence: list[tuple[Any, ...]] = field(default_factory=list)
+    freezes: list[tuple[Any, ...]] = field(default_factory=list)
 
 
 STATEMENTS = {
@@ -35,6 +36,7 @@ STATEMENTS = {
     ),
     "decisions": "SELECT submission_id, kind, who_id FROM generations_decision",
     "evidence": "SELECT submission_id, before, after, verdict, alone, at FROM generations_evidence ORDER BY id",
+    "freezes": "SELECT why FROM generations_freeze",
     "clips": "SELECT generation_id, state, file FROM generations_clip",
     "ledger": "SELECT generation_id, kind, held, spent FROM generations_ledgerentry",
 }
@@ -90,6 +92,7 @@ class Judge:
         self.attempts_in_order()
         self.clips()
         self.money()
+        self.said.unaccounted += [f"frozen, though nothing was restored: {why}" for (why,) in self.books.freezes]
         if self.violations["exceeded"] or self.violations["total"]:
             self.said.limits.append(str(self.violations))
         statuses = Counter(row[2] for row in self.books.generations)

@@ -18,7 +18,20 @@ from typing import Any, BinaryIO
 from celery import shared_task
 from django.core import signing
 
-from generations import accounts, archive, catalogue, dispatch, journal, ledger, lifecycle, reconcile, sending, veevid
+from generations import (
+    accounts,
+    archive,
+    catalogue,
+    dispatch,
+    journal,
+    ledger,
+    lifecycle,
+    reconcile,
+    safe_mode,
+    sending,
+    sentlog,
+    veevid,
+)
 from generations.models import ApiAccount, ApiKey, Generation, Status, User
 from tests.chaos import scale
 from tests.chaos.names import MOVES, POINTS
@@ -129,6 +142,22 @@ def watch_the_journal() -> None:
     files.json = SimpleNamespace(dump=dump, loads=json.loads)
 
 
+def watch_the_log() -> None:
+    class Halves:
+        """The module os, which writes a line in halves."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(os, name)
+
+        def write(self, target: int, data: bytes) -> int:
+            done = os.write(target, data[: len(data) // 2])
+            at("amid its line in the log")
+            return done + os.write(target, data[len(data) // 2 :])
+
+    log: Any = sentlog
+    log.os = Halves()
+
+
 # -- all of them ------------------------------------------------------------------------------------------------------
 
 scale.shorten()
@@ -136,6 +165,8 @@ watch_moves()
 watch_the_paid_socket()
 watch_downloads()
 watch_the_journal()
+watch_the_log()
+watch(safe_mode, "announce", before="before it is in the log of what is sent", after="in the log, not sent")
 watch(ledger, "hold", after="amid a confirmation")
 watch(dispatch, "due", after="amid a tick")
 watch(sending, "_claim", before="before the claim", after="the intent is committed")

@@ -29,6 +29,7 @@ SHORTER: dict[str, Any] = {
     "JOURNAL_MAY_LIE": 2.0,
     "BUSY_FOR": 2.0,
     "WAIT_FOR_CREDITS": timedelta(seconds=5),
+    "WAIT_FOR_DISK": timedelta(seconds=3),
     "ASK_PRICE_AGAIN": timedelta(seconds=5),
     "LEASE": timedelta(seconds=6),
     "SLOWEST_RETRY": 10.0,

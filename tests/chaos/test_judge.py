@@ -135,3 +135,8 @@ def test_what_an_unknown_outcome_took_is_counted_and_listed(case):
 def test_a_limit_that_was_passed_is_seen(case):
     case.violations = {"exceeded": [], "total": 1}
     assert wrong(case.judged()) == ["limits"]
+
+
+def test_safe_mode_without_a_restore_is_seen(case):
+    case.books.freezes = [("the log names one that is not here",)]
+    assert wrong(case.judged()) == ["unaccounted"]
