@@ -146,6 +146,7 @@ class Chaos:
     def __init__(self, database: str, kills: int, seed: int, with_: tuple[str, ...] = ALL, rate: float = 4.0) -> None:
         self.database, self.wanted, self.with_, self.rate = database, kills, with_, rate
         self.lot = random.Random(seed)
+        self.line = 10 if kills < 200 else 24  # clips that wait for their turn
         self.calm = 25 if kills < 200 else 50  # seconds between two ends of a server
         self.spread = 1 + kills // 80  # how many more kills a point may have than the one with the fewest
         self.folder = Path(tempfile.mkdtemp(prefix="dailies-chaos-"))
@@ -401,14 +402,14 @@ class Chaos:
 
     # -- the run ------------------------------------------------------------------------------------------------------
 
-    def storm(self, seconds: float, line: int = 24) -> None:
+    def storm(self, seconds: float) -> None:
         """Until there were as many kills as wanted, every point among them, or the time is over."""
         ends, on, say = time.monotonic() + seconds, self.with_, time.monotonic()
         while time.monotonic() < ends:
             done = self.count()
             if done >= self.wanted and not self.still_missing():
                 return
-            self.at_times("confirm", 1.0, lambda: self.confirm(line))
+            self.at_times("confirm", 1.0, lambda: self.confirm(self.line))
             self.at_times("decide", 1.5, self.decide)
             self.at_times("put right", 4, lambda: self.ring("chaos.put_right"))
             self.look_after_programs()
