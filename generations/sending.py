@@ -8,6 +8,7 @@ with its hold, until a Decision. An answer moves the row only while its attempt 
 
 import logging
 import math
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -42,23 +43,36 @@ UPLOAD_ATTEMPTS = 5
 Outcome = Submission.Outcome
 
 
-def submit(pk: int, worker: str, account: int | None = None) -> None:
-    """Sends one queued generation, if an account is free and nobody else took it.
+def submit(pk: int, worker: str, account: int | None = None) -> bool:
+    """Sends one queued generation, if an account is free and nobody else took it. False: there was nothing to do.
 
     `account` is the one that the tick found free for it; without, one is looked for.
     """
-    submission = _claim(pk, worker, account) if _is_new(pk) and _priced(pk) else None
+    if not _is_new(pk) or not _priced(pk):
+        return False
+    began = time.monotonic()
+    submission = _claim(pk, worker, account)
     if submission is None:
-        return
+        return False
     body = _prepared(submission)
-    if body is None or not _announced(submission):
-        return
-    if timezone.now() > submission.deadline - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN:
+    if body is not None and _announced(submission):
+        _carry_out(submission, body, began + _may_begin_within(submission))
+    return True
+
+
+def _may_begin_within(submission: Submission) -> float:
+    """Seconds from the claim to the last moment to begin: sent later, it might not be done when the lease runs out."""
+    return (submission.deadline - submission.at - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN).total_seconds()
+
+
+def _carry_out(submission: Submission, body: dict[str, Any], begin_by: float) -> None:
+    """`begin_by` is of the monotonic clock: nobody sets that."""
+    if time.monotonic() > begin_by:
         safe_mode.came_out(submission, safe_mode.NOT_ACCEPTED)
         _return_to_queue(submission, "", None, "The worker was late; nothing was sent.")
         return
     try:
-        answer = _send(submission, body)
+        answer = _send(submission, body, begin_by)
     except veevid.UpstreamError as error:
         _not_accepted(submission, error)
         return
@@ -227,12 +241,14 @@ def _announced(submission: Submission) -> bool:
 # -- the request ------------------------------------------------------------------------------------------------------
 
 
-def _send(submission: Submission, body: dict[str, Any]) -> veevid.GenerateAnswer:
+def _send(submission: Submission, body: dict[str, Any], begin_by: float) -> veevid.GenerateAnswer:
     """The paid request. Called once for each Submission row, after that row was committed, and nowhere else."""
     if submission.call is None:
         raise RuntimeError("a submission without its request row is never sent")
     return dispatch.ask(
-        submission.call, lambda upstream: upstream.generate(body), keep=lambda answer: _keep(submission, answer)
+        submission.call,
+        lambda upstream: upstream.generate(body, begin_by=begin_by),
+        keep=lambda answer: _keep(submission, answer),
     )
 
 

@@ -40,8 +40,8 @@ def _announce_next(account: int | None) -> None:
 
 @shared_task
 def submit(pk: int, account: int | None = None) -> None:
-    sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account)
-    _announce_next(account)
+    if sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account):
+        _announce_next(account)  # one that found nothing rings no more, or bells would multiply
 
 
 @shared_task
