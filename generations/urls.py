@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.views import compose, gallery, gate, generation, media, queue, settings, spend, welcome
+from generations.views import compose, gallery, gate, generation, media, queue, settings, spend, team, welcome
 
 urlpatterns = [
     path("", gallery.page, name="gallery"),
@@ -30,6 +30,7 @@ urlpatterns = [
     path("queue", queue.page, name="queue"),
     path("queue/live", queue.live, name="queue_live"),
     path("spend", spend.page, name="spend"),
+    path("team", team.page, name="team"),
     path("settings", settings.page, name="settings"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<int:pk>/test", settings.test_key, name="test_key"),

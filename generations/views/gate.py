@@ -111,7 +111,13 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "disk_low": dispatch.disk_is_low(),
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
+        "may_manage": team is not None and access.may_manage(user, team),
     }
+
+
+def origin(request: HttpRequest) -> dict[str, str]:
+    """Where a request came from, for the audit trail."""
+    return {"address": request.META.get("REMOTE_ADDR", ""), "agent": request.headers.get("User-Agent", "")}
 
 
 def ring() -> None:
