@@ -33,6 +33,20 @@ def may_manage(user: User, team: Team) -> bool:
     return user.is_active and may_see_team_spend(user, team)
 
 
+def may_invite(user: User, team: Team) -> bool:
+    """Into a team, as whatever it has roles for."""
+    return may_manage(user, team)
+
+
+def may_change_role(user: User, membership: Membership) -> bool:
+    return may_manage(user, membership.team)
+
+
+def may_remove(user: User, membership: Membership) -> bool:
+    """Managers and admins remove people from a team; everybody may leave one."""
+    return membership.user_id == user.pk or may_manage(user, membership.team)
+
+
 def managed_generations(user: User) -> QuerySet[Generation]:
     """What this person looks after: everything for admins, their teams' for managers."""
     if user.is_staff:
@@ -49,6 +63,11 @@ def may_approve(user: User, generation: Generation) -> bool:
 def may_configure(user: User | AnonymousUser) -> bool:
     """Accounts, keys and models: the site's admins."""
     return user.is_authenticated and user.is_active and user.is_staff
+
+
+def may_govern(user: User | AnonymousUser) -> bool:
+    """Who is an admin, who may sign in, which teams there are: the site's admins."""
+    return may_configure(user)
 
 
 def generations_for(user: User) -> QuerySet[Generation]:

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from generations.views import compose, gallery, gate, generation, media, queue, settings, spend, team, welcome
+from generations.views import compose, gallery, gate, generation, media, people, queue, settings, spend, team, welcome
 
 urlpatterns = [
     path("", gallery.page, name="gallery"),
@@ -31,6 +31,22 @@ urlpatterns = [
     path("queue/live", queue.live, name="queue_live"),
     path("spend", spend.page, name="spend"),
     path("team", team.page, name="team"),
+    path("team/invite", people.invite, name="invite"),
+    path("team/invitations/<int:pk>/revoke", people.revoke_invitation, name="revoke_invitation"),
+    path("team/members/<int:pk>/role", people.change_role, name="change_role"),
+    path("team/members/<int:pk>/remove", people.remove_member, name="remove_member"),
+    path("join/<str:token>", people.join, name="join"),
+    path("you", people.you, name="you"),
+    path("teams/switch", people.switch_team, name="switch_team"),
+    path("teams/new", people.make_team, name="make_team"),
+    path("teams/<int:pk>/leave", people.leave, name="leave_team"),
+    path("teams/<int:pk>/step-in", people.step_in, name="step_in"),
+    path("people", people.page, name="people"),
+    path("people/invite", people.invite_anywhere, name="invite_anywhere"),
+    path("people/second-factor", people.second_factor_rule, name="second_factor_rule"),
+    path("people/<int:pk>/admin", people.set_admin, name="set_admin"),
+    path("people/<int:pk>/open", people.set_open, name="set_person_open"),
+    path("people/<int:pk>/second-factor", people.forget_second_factor, name="forget_second_factor"),
     path("settings", settings.page, name="settings"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<int:pk>/test", settings.test_key, name="test_key"),

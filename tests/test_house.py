@@ -19,6 +19,7 @@ FLOORS = {
         "archive",
         "reconcile",
         "accounts",
+        "people",
         "uploads",
         "story",
         "waiting",

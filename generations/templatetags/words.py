@@ -25,6 +25,12 @@ def ago(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def in_list(text: str) -> list[str]:
+    """One sentence for a template that takes several."""
+    return [text]
+
+
+@register.filter
 def model_name(mode: str) -> str:
     """The name of a model, also of one that left the catalogue."""
     model = catalogue.MODELS.get(mode)

@@ -1,6 +1,7 @@
 """What stands around every page: the frame's figures, the first-run redirect, the closed sign-up, the health check."""
 
 import logging
+from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -92,7 +93,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     """What base.html shows on every page."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or getattr(request, "htmx", False):
-        return {"theme": "", "demo": False}
+        return {"theme": "", "demo": False, "oidc": settings.OIDC_NAME if settings.OIDC else ""}
     teams = list(access.teams_of(user))
     chosen = request.session.get(TEAM_IN_SESSION)
     team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
@@ -117,7 +118,15 @@ def frame(request: HttpRequest) -> dict[str, Any]:
 
 def origin(request: HttpRequest) -> dict[str, str]:
     """Where a request came from, for the audit trail."""
-    return {"address": request.META.get("REMOTE_ADDR", ""), "agent": request.headers.get("User-Agent", "")}
+    return {"address": address_of(request), "agent": request.headers.get("User-Agent", "")}
+
+
+def address_of(request: HttpRequest) -> str:
+    """The visitor's, not that of the proxy in front. Empty when nobody names it."""
+    try:
+        return str(ip_address(ClosedDoor().get_client_ip(request)))
+    except (PermissionDenied, ValueError):
+        return ""
 
 
 def ring() -> None:
