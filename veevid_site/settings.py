@@ -49,7 +49,7 @@ SESSION_COOKIE_HTTPONLY = True
 # The company's own sign-in, if it has one.
 OIDC = read.all_or_none("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 OIDC_ISSUER = read.issuer("OIDC_ISSUER")
-OIDC_NAME = read.text("OIDC_NAME", "your company’s account")
+OIDC_NAME = read.text("OIDC_NAME") or "your company’s account"
 OIDC_CLAIM, OIDC_GROUPS = read.groups("OIDC_GROUPS")
 if OIDC_GROUPS and not OIDC:
     raise ImproperlyConfigured("OIDC_ISSUER: is needed, too, when OIDC_GROUPS is set")
@@ -233,7 +233,7 @@ SOCIALACCOUNT_PROVIDERS = {
 # -- mail -------------------------------------------------------------------------------------------------------------
 vars().update(read.email("EMAIL_URL"))
 MAIL = bool(read.text("EMAIL_URL"))  # what cannot be sent is not offered
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = read.text("EMAIL_FROM", "dailies@localhost")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = read.text("EMAIL_FROM") or "dailies@localhost"
 EMAIL_TIMEOUT = 10
 if MAIL and not read.text("EMAIL_FROM"):
     raise ImproperlyConfigured("EMAIL_FROM: is needed, too, when EMAIL_URL is set")
