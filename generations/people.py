@@ -325,9 +325,15 @@ def forget_second_factor(who: User, person: User, origin: Origin) -> None:
     """For somebody who lost theirs: they sign in with the password alone, and set up a new one."""
     with transaction.atomic():
         _only_admins(who, lock_admins())
-        if Authenticator.objects.filter(user=person).delete()[0]:
-            _end_sessions(person)
-            audit.record(who, "second_factor.removed", str(person), **origin, person=person.pk)
+        drop_second_factor(who, person, origin)
+
+
+@transaction.atomic
+def drop_second_factor(who: User | None, person: User, origin: Origin) -> None:
+    """The same, asked for on the server's console by nobody in particular."""
+    if Authenticator.objects.filter(user=person).delete()[0]:
+        _end_sessions(person)
+        audit.record(who, "second_factor.removed", str(person), **origin, person=person.pk)
 
 
 # -- sign-in by the company's own provider ----------------------------------------------------------------------------

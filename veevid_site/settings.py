@@ -47,8 +47,8 @@ SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if SECURE else 0
 SESSION_COOKIE_HTTPONLY = True
 # The company's own sign-in, if it has one.
-OIDC = read.all_or_none("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 OIDC_ISSUER = read.issuer("OIDC_ISSUER")
+OIDC = read.all_or_none("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
 OIDC_NAME = read.text("OIDC_NAME") or "your company’s account"
 OIDC_CLAIM, OIDC_GROUPS = read.groups("OIDC_GROUPS")
 if OIDC_GROUPS and not OIDC:
