@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from generations import access, budgets, ledger, lifecycle
-from generations.models import Approval, Generation, Status, User
+from generations import access, budgets, forecast, ledger, lifecycle
+from generations.models import Approval, Forecast, Generation, Status, User
 from generations.words import credits
 
 Verdict = Approval.Verdict
@@ -34,7 +34,7 @@ def approve(generation: Generation, who: User, shown: int) -> None:
     Raises CannotDecide, PriceChanged, budgets.OverBudget, or lifecycle.NoPrice; then nothing changed.
     """
     _check(generation, who)
-    price = lifecycle.ask_price(generation.quote.billing, generation.quote.account.demo)
+    price = lifecycle.ask_price(generation.quote.billing, generation.quote.account.demo, generation.team_id)
     if price.credits > max(shown, generation.price):
         raise PriceChanged(max(shown, generation.price), price.credits)
     with transaction.atomic():
@@ -56,6 +56,7 @@ def approve(generation: Generation, who: User, shown: int) -> None:
         moved = generation.move(Status.QUEUED, price=price.credits, quote=price, queued_at=timezone.now())
         if not moved:
             raise CannotDecide("This request was cancelled meanwhile. Nothing was changed.")
+    forecast.tell(generation, Forecast.Stage.QUEUED)
 
 
 def reject(generation: Generation, who: User, reason: str) -> None:

@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import archive, dispatch, lifecycle, reconcile, sending
+from generations import archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -14,12 +14,21 @@ SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a 
 def tick() -> None:
     """Announces everything that is due."""
     sending.bring_in()
+    safe_mode.check()
     for pk in sending.lost():
         sending.lose(pk)
     due = dispatch.due()
     for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
+
+
+@shared_task
+def compare() -> None:
+    """Every half minute: the balances that Veevid told, against the books."""
+    for account in books.unread():
+        books.read(account)
+    books.compare()
 
 
 @shared_task

@@ -21,6 +21,7 @@ from generations.models.people import (
     User,
     check_time_zone,
 )
+from generations.models.safe_mode import Freeze, Stray
 from generations.models.work import (
     NEXT,
     RENDERING,
@@ -28,6 +29,7 @@ from generations.models.work import (
     Clip,
     Decision,
     Evidence,
+    Forecast,
     Generation,
     GenerationMedia,
     Loan,
@@ -58,6 +60,8 @@ __all__ = [
     "DaySum",
     "Decision",
     "Evidence",
+    "Forecast",
+    "Freeze",
     "Generation",
     "GenerationMedia",
     "Invitation",
@@ -72,6 +76,7 @@ __all__ = [
     "SetupCode",
     "SiteRules",
     "Status",
+    "Stray",
     "Submission",
     "SwitchedOff",
     "Team",

@@ -24,10 +24,26 @@ class ApiAccount(models.Model):
     exclusive = models.BooleanField(
         default=False, help_text="Nothing but Dailies spends on this account: a clean balance may decide by itself."
     )
+    team = models.ForeignKey(
+        "Team",
+        on_delete=models.PROTECT,  # never open to all by accident
+        null=True,
+        blank=True,
+        related_name="reserved_accounts",
+        help_text="Reserved: only this team's clips go out on it. Empty: for all teams.",
+    )
     state_why = models.TextField(blank=True, help_text="Upstream's own words, when it closed the account.")
     wait_until = models.DateTimeField(null=True, blank=True, help_text="No new submission before this time.")
     wait_why = models.CharField(max_length=20, blank=True)
     unreachable = models.PositiveIntegerField(default=0, help_text="Requests in a row that could not be sent.")
+    compared = models.ForeignKey(
+        "BalanceReading",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The newest reading taken while nothing was under way: up to it the books are settled.",
+    )
+    examined = models.BigIntegerField(default=0, help_text="Primary key of the newest reading that was looked at.")
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:

@@ -164,6 +164,7 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["team", "-id"]),
             models.Index(fields=["status", "next_look_at"]),
+            models.Index(fields=["status", "-finished_at"]),
             models.Index(fields=["owner", "-id"]),
             models.Index(fields=["project", "-id"]),
         ]
@@ -287,6 +288,27 @@ class Decision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} for {self.submission}"
+
+
+class Forecast(models.Model):
+    """Between which times people were told that a clip would be ready. Whether that held is known when it is."""
+
+    class Stage(models.TextChoices):
+        QUEUED = "queued", "when it was confirmed"
+        SENT = "sent", "when it was sent"
+
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="forecasts")
+    stage = models.CharField(max_length=10, choices=Stage)
+    at = models.DateTimeField(default=timezone.now)
+    low = models.DateTimeField()
+    high = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["generation", "stage"], name="one_forecast_per_stage")]
+        indexes = [models.Index(fields=["stage", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.generation} ready between {self.low:%H:%M:%S} and {self.high:%H:%M:%S}"
 
 
 class Clip(models.Model):

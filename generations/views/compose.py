@@ -220,7 +220,7 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
     """The decision: what it is, what it costs, and one button that spends."""
     status = 422 if sentence else 200
     try:
-        quote = lifecycle.quote(order.billing)
+        quote = lifecycle.quote(order.billing, team)
     except lifecycle.NoPrice as no:
         return _trouble(request, "No price now", str(no), no.upstream_words)
     sources = [source for slot in order.media.values() for source in slot]
@@ -229,7 +229,7 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
         "order": order,
         "team": team,
         "media": [composer.item(source, ours.get(source)) for source in sources],
-        "price": composer.Price(quote=quote, **composer.money(request, order.mode)),
+        "price": composer.Price(quote=quote, **composer.money(request, order.mode, order.params)),
         "sealed": lifecycle.seal(request.user, team, order, quote),
         "sentence": sentence,
         "demo": dispatch.demo_mode(),

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from generations import catalogue, dispatch, forms, ledger, lifecycle, pacing, story
+from generations import catalogue, dispatch, forecast, forms, ledger, lifecycle
 from generations.models import Media, Quote
-from generations.views.gate import Request
+from generations.views.gate import Request, current_team
 
 CHEAPEST, DEAREST = 10, 2000  # credits: the ends of the scale on a model's card
 FROM_WORDS = {
@@ -113,26 +113,29 @@ def price_of(request: Request, draft: forms.Draft, ask: bool) -> Price:
     try:
         billing, words = forms.billing(draft)
     except catalogue.Invalid as invalid:
-        return Price(problem=" ".join(invalid.errors.values()), **money(request, draft.mode))
+        return Price(problem=" ".join(invalid.errors.values()), **money(request, draft.mode, {}))
     problem = said = ""
     quote = None
     try:
-        quote = lifecycle.quote(billing) if ask else lifecycle.known_quote(billing, dispatch.demo_mode())
+        team = current_team(request)
+        demo = dispatch.demo_mode()
+        quote = lifecycle.quote(billing, team) if ask else lifecycle.known_quote(billing, demo, team)
     except lifecycle.NoPrice as no:
         problem, said = str(no), no.upstream_words
     asking = quote is None and not ask
-    return Price(words, quote, asking, problem, said, **money(request, draft.mode))
+    return Price(words, quote, asking, problem, said, **money(request, draft.mode, billing))
 
 
-def money(request: Request, mode: str) -> dict[str, Any]:
-    demo = dispatch.demo_mode()
-    known = dispatch.balance(demo)
+def money(request: Request, mode: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a clip would do to the balance, and when it would be ready."""
+    demo, team = dispatch.demo_mode(), current_team(request)
+    known = dispatch.balance(demo, team)
     own = ledger.totals(user=request.user, since=ledger.month_start(), demo=demo)
     return {
         "balance": known[0] if known else None,
         "spent": own.spent,
         "held": own.held,
-        "ready": pacing.foreseen(0, story.usual(mode, demo)),
+        "ready": forecast.Outlook(demo).draft(request.user, team, dispatch.kind_of(mode, params)),
     }
 
 

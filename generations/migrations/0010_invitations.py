@@ -9,7 +9,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0007_sums_of_the_days'),
+        ('generations', '0009_books_compared'),
     ]
 
     operations = [
