@@ -29,6 +29,11 @@ PAGES = {
     "spend-team": "/spend?view=team",
     "spend-mine": "/spend?view=mine",
     "settings": "/settings",
+    "team": "/team",
+    "people": "/people",
+    "you": "/you",
+    "second-factor": "/accounts/2fa/",
+    "link-closed": "/join/nothing",
     "password": "/accounts/password/change/",
     "not-found": "/nothing-is-here",
 }

@@ -119,7 +119,9 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     paths = {"gallery": "/", "gallery, nothing matches": "/?q=zzz", "compose": "/new", "queue": "/queue"}
     paths |= {"compose from an image": "/new?type=image-to-video", "settings": "/settings"}
     paths |= {"spend": "/spend?view=team", "my spend": "/spend?view=mine", "404": "/nothing-is-here"}
-    paths |= {"password": "/accounts/password/change/"}
+    paths |= {"password": "/accounts/password/change/", "team": "/team", "people": "/people", "you": "/you"}
+    paths |= {"second factor": "/accounts/2fa/", "is it you?": "/accounts/2fa/totp/activate/"}
+    paths |= {"a link that opens nothing": "/join/nothing"}
     paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items()}
     for name, path in paths.items():
         page.goto(path)

@@ -66,10 +66,10 @@ def test_an_invitation_leads_from_the_managers_page_into_the_team(mara: Page, br
 
 def test_a_role_changes_in_place(mara: Page):
     mara.evaluate("window.untouched = true")
-    mara.get_by_label("Role of Noor Haddad").select_option("viewer")
+    mara.get_by_label("Role of Noor Haddad", exact=True).select_option("viewer")
     with mara.expect_response(re.compile("/role$")):
         mara.get_by_role("button", name="Change the role of Noor Haddad").click()
-    expect(mara.get_by_label("Role of Noor Haddad")).to_have_value("viewer")
+    expect(mara.get_by_label("Role of Noor Haddad", exact=True)).to_have_value("viewer")
     assert mara.evaluate("window.untouched")
 
 
