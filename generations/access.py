@@ -33,6 +33,11 @@ def may_manage(user: User, team: Team) -> bool:
     return user.is_active and may_see_team_spend(user, team)
 
 
+def manages_any(user: User) -> bool:
+    """Managers of any team, and admins."""
+    return user.is_staff or Membership.objects.filter(user=user, role=Role.MANAGER).exists()
+
+
 def managed_generations(user: User) -> QuerySet[Generation]:
     """What this person looks after: everything for admins, their teams' for managers."""
     if user.is_staff:

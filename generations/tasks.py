@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import archive, dispatch, lifecycle, reconcile, sending
+from generations import approvals, archive, dispatch, lifecycle, reconcile, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -16,6 +16,7 @@ def tick() -> None:
     sending.bring_in()
     for pk in sending.lost():
         sending.lose(pk)
+    approvals.expire()
     due = dispatch.due()
     for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:

@@ -2,7 +2,19 @@
 
 from django.urls import path
 
-from generations.views import compose, gallery, gate, generation, media, queue, settings, spend, team, welcome
+from generations.views import (
+    approvals,
+    compose,
+    gallery,
+    gate,
+    generation,
+    media,
+    queue,
+    settings,
+    spend,
+    team,
+    welcome,
+)
 
 urlpatterns = [
     path("", gallery.page, name="gallery"),
@@ -29,6 +41,9 @@ urlpatterns = [
     path("media/<uuid:key>/poster", media.upload_poster, name="upload_poster"),
     path("queue", queue.page, name="queue"),
     path("queue/live", queue.live, name="queue_live"),
+    path("approvals", approvals.page, name="approvals"),
+    path("approvals/<int:pk>/approve", approvals.approve, name="approve"),
+    path("approvals/<int:pk>/reject", approvals.reject, name="reject"),
     path("spend", spend.page, name="spend"),
     path("team", team.page, name="team"),
     path("settings", settings.page, name="settings"),

@@ -15,6 +15,7 @@ FLOORS = {
         "sending",
         "lifecycle",
         "approvals",
+        "steering",
         "dispatch",
         "archive",
         "reconcile",

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
 from kombu.exceptions import OperationalError
 
-from generations import access, dispatch, ledger, tasks
+from generations import access, approvals, dispatch, ledger, tasks
 from generations.models import UNFINISHED, Generation, Team, User
 
 logger = logging.getLogger(__name__)
@@ -112,6 +112,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
         "may_manage": team is not None and access.may_manage(user, team),
+        "decides": access.manages_any(user),
+        "to_decide": approvals.to_decide(user).count() if access.manages_any(user) else 0,
     }
 
 
