@@ -24,6 +24,12 @@ def may_generate(user: User, team: Team) -> bool:
     return user.is_active and _has_role(user, team, Role.MEMBER, Role.MANAGER)
 
 
+def makers_of(team: Team) -> QuerySet[User]:
+    """Whoever may generate in a team, by name."""
+    makes = Membership.objects.filter(team=team, role__in=(Role.MEMBER, Role.MANAGER))
+    return User.objects.filter(is_active=True, memberships__in=makes).order_by("name", "pk")
+
+
 def may_see_team_spend(user: User, team: Team) -> bool:
     return user.is_staff or _has_role(user, team, Role.MANAGER)
 
