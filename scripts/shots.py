@@ -28,6 +28,8 @@ PAGES = {
     "queue": "/queue",
     "spend-team": "/spend?view=team",
     "spend-mine": "/spend?view=mine",
+    "approvals": "/approvals",
+    "team": "/team",
     "settings": "/settings",
     "password": "/accounts/password/change/",
     "not-found": "/nothing-is-here",
