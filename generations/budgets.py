@@ -98,7 +98,8 @@ def rooms(team: Team, user: User, project: Project | None, demo: bool, day: date
     whole = Q(user=None, project=None)
     mine = active(team).filter(whole | Q(user=user) | (Q(project=project) if project else Q(pk=None)))
     day = day or team.day()
-    return [room(budget, day, demo) for budget in mine]
+    nearest = sorted(mine, key=lambda budget: (budget.user_id is None, budget.project_id is None, budget.pk))
+    return [room(budget, day, demo) for budget in nearest]
 
 
 def weigh(
@@ -132,7 +133,7 @@ def in_words(rule: ApprovalRule) -> str:
     what = catalogue.MODELS[rule.mode].name if rule.mode in catalogue.MODELS else rule.mode
     if rule.above:
         return f"{what or 'Anything'} above {credits(rule.above)} needs approval."
-    return f"{what or 'Everything'} needs approval."
+    return f"Any {what or 'clip'} needs approval."
 
 
 # -- setting them -----------------------------------------------------------------------------------------------------

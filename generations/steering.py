@@ -35,8 +35,8 @@ def _free_name(team: Team, name: str, but: Project | None = None) -> str:
         raise CannotSet("Type the name of the project. Nothing was changed.")
     if len(name) > NAME_LENGTH:
         raise CannotSet(f"A name has at most {NAME_LENGTH} characters; this has {len(name)}. Nothing was changed.")
-    same = team.projects.filter(name__iexact=name).exclude(pk=but.pk if but else None).first()
-    if same:
+    same = team.projects.filter(name__iexact=name).first()
+    if same and same != but:
         archived = " It is archived: take it back below." if same.archived_at else ""
         raise CannotSet(f"There is a project “{same}” already.{archived} Nothing was changed.")
     return name

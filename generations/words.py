@@ -80,8 +80,8 @@ def remaining(until: datetime, now: datetime | None = None) -> str:
     if left < timedelta(hours=1):
         return f"in {max(int(left.total_seconds() // 60), 1)} min"
     if left < timedelta(days=2):
-        return f"in {int(left.total_seconds() // 3600)} h"
-    return f"in {left.days} days"
+        return f"in {round(left.total_seconds() / 3600)} h"
+    return f"in {round(left.total_seconds() / 86400)} days"
 
 
 def ordinal_words(place: int) -> str:

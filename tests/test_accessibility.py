@@ -45,7 +45,7 @@ def make(status, prompt, seconds=300, owner=mara, **fields):
     return row
 
 def park(row, **decided):
-    why = "Everything of Kling 3.0 needs approval.\\nBudget of Jonas Weber this month: 0 credits left, 500 credits short."
+    why = "Any Kling 3.0 needs approval.\\nBudget of Jonas Weber this month: 0 credits left, 9 credits short."
     Approval.objects.create(generation=row, why=why, expires_at=now + datetime.timedelta(days=6), **decided)
     return row
 

@@ -229,6 +229,14 @@ def test_an_approval_of_a_cancelled_request_changes_nothing(desk, parked, mara):
     assert sent_to("generate-video") == ledger.totals(user=mara, demo=False).held == 0
 
 
+def test_a_second_click_approves_nothing_more(desk, parked):
+    approve(desk, parked)
+    answer = desk.post(f"/approvals/{parked.pk}/approve", {"shown": 140}, follow=True)
+    assert (answer.status_code, "You have approved this already." in text_of(answer)) == (200, True)
+    assert (Generation.objects.get().status, AuditEntry.objects.count()) == (Status.QUEUED, 1)
+    assert ledger.totals(user=parked.owner, demo=False).held == 140
+
+
 # -- rejecting --------------------------------------------------------------------------------------------------------
 
 

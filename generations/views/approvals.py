@@ -74,7 +74,7 @@ class Card:
 
     @property
     def reason_missing(self) -> bool:
-        return self.reason is not None and not self.reason.strip()
+        return self.reason is not None and not self.reason.strip() and not self.own
 
     @property
     def rows(self) -> list[tuple[str, int]]:
@@ -181,6 +181,9 @@ def _again(request: Request, pk: int, sentence: str, **more: Any) -> HttpRespons
     """The same card with what is wrong; without it, when there is nothing to decide any more."""
     approval = _whole(approvals.waiting_for(request.user)).filter(generation__pk=pk).first()
     if approval is None:
+        mine = Approval.objects.filter(generation__pk=pk, who=request.user).first()
+        if mine:  # a second click on the same button
+            return _done(request, f"You have {mine.get_verdict_display()} this already. Nothing more was changed.")
         if request.htmx:
             messages.warning(request, sentence)
             return HttpResponseClientRedirect(reverse("approvals"))

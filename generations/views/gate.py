@@ -99,6 +99,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     demo = dispatch.demo_mode()
     known = dispatch.balance(demo)
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
+    decides = access.manages_any(user)
     return {
         "theme": user.theme,
         "demo": demo and bool(settings.SIMULATOR_URL),
@@ -112,8 +113,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
         "may_manage": team is not None and access.may_manage(user, team),
-        "decides": access.manages_any(user),
-        "to_decide": approvals.to_decide(user).count() if access.manages_any(user) else 0,
+        "decides": decides,
+        "to_decide": approvals.to_decide(user).count() if decides else 0,
     }
 
 
