@@ -194,3 +194,10 @@ def test_a_budget_used_up_between_dialog_and_click_refuses_with_its_sentence(des
 def test_the_phone_says_over_budget_where_the_price_stands(desk, team):
     Budget.objects.create(team=team, credits=100)
     assert "<span>over budget</span>" in price_of(desk)
+
+
+def test_the_phone_shows_what_is_left_of_the_tightest_budget(desk, mara, team):
+    Budget.objects.create(team=team, credits=9000)
+    Budget.objects.create(team=team, user=mara, credits=1000)
+    page = price_of(desk)
+    assert "· 1,000 credits left" in page[page.index('id="paybar-price"') :]

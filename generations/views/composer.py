@@ -104,6 +104,11 @@ class Price:
         return self.quote.credits if self.quote else 0
 
     @property
+    def tightest(self) -> Meter | None:
+        """The budget with the least left, for where there is room for one figure."""
+        return min((meter for meter in self.meters if meter.left >= 0), key=lambda meter: meter.left, default=None)
+
+    @property
     def balance_after(self) -> int | None:
         return None if self.balance is None else self.balance - self.credits
 
