@@ -24,7 +24,7 @@ ROWS = {
     "5 clips an hour": pacing.Load(spread(60), running=1, waiting=0, submitted=5),
     "20 clips an hour": pacing.Load(spread(140), running=1, waiting=0, submitted=20),
     "40 clips an hour": pacing.Load(spread(160), running=2, waiting=0, submitted=40),
-    "a full queue": pacing.Load(spread(187), running=3, waiting=100, submitted=72),
+    "a full queue": pacing.Load(spread(192), running=3, waiting=100, submitted=72),
 }
 
 

@@ -239,6 +239,11 @@ def set_exclusive(account: ApiAccount, exclusive: bool) -> None:
     ApiAccount.objects.filter(pk=account.pk, demo=False).update(exclusive=exclusive)
 
 
+def reserve_for(account: ApiAccount, team: Team | None) -> None:
+    """Only this team's clips go out on it from now on; without a team, all teams' again."""
+    ApiAccount.objects.filter(pk=account.pk, demo=False).update(team=team)
+
+
 # -- the first admin --------------------------------------------------------------------------------------------------
 
 

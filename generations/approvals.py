@@ -6,8 +6,8 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from generations import access, audit, budgets, ledger, lifecycle
-from generations.models import Approval, Generation, Status, User
+from generations import access, audit, budgets, forecast, ledger, lifecycle
+from generations.models import Approval, Forecast, Generation, Status, User
 from generations.words import credits
 
 Verdict = Approval.Verdict
@@ -38,7 +38,7 @@ def approve(generation: Generation, who: User, shown: int, **origin: str) -> Non
     """
     _check(generation, who)
     held = generation.price
-    price = lifecycle.ask_price(generation.quote.billing, generation.quote.account.demo)
+    price = lifecycle.ask_price(generation.quote.billing, generation.quote.account.demo, generation.team)
     if price.credits > max(shown, held):
         raise PriceChanged(max(shown, held), price.credits)
     with transaction.atomic():
@@ -63,6 +63,7 @@ def approve(generation: Generation, who: User, shown: int, **origin: str) -> Non
             generation.price = price.credits
         _close(generation, Verdict.APPROVED, who, "")
         audit.record(who, "approval.approved", _words(generation), team=team, generation=generation.pk, **origin)
+    forecast.tell(generation, Forecast.Stage.QUEUED)
 
 
 def reject(generation: Generation, who: User, reason: str, **origin: str) -> None:

@@ -6,11 +6,11 @@ counted, so that all processes together stay below them and a restart forgets no
 
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import random
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
@@ -27,8 +27,10 @@ from generations.models import (
     BalanceReading,
     CannotDecrypt,
     Clip,
+    Freeze,
     Generation,
     Status,
+    Team,
 )
 from generations.models.fields import Secret
 from generations.veevid import (
@@ -74,7 +76,9 @@ WAITING = {
     "account": "account closed by Veevid",
     "paused": "paused by an admin",
     "key": "no working key",
+    "reserved": "every account is reserved for other teams",
     "disk": "the disk here is nearly full",
+    "frozen": "frozen after a restore, until an admin releases it",
 }
 
 
@@ -90,6 +94,14 @@ def demo_mode() -> bool:
 
 def accounts(demo: bool) -> QuerySet[ApiAccount]:
     return ApiAccount.objects.filter(demo=demo).order_by("pk")
+
+
+def accounts_for(demo: bool, team: Team | int | None) -> QuerySet[ApiAccount]:
+    """The accounts that may carry a team's generations, in the order in which they are tried: its own, then the common.
+
+    What is reserved for another team is never among them.
+    """
+    return accounts(demo).filter(Q(team=None) | Q(team=team)).order_by(F("team").asc(nulls_last=True), "pk")
 
 
 def base_url(account: ApiAccount) -> str:
@@ -166,11 +178,18 @@ def disk_is_low() -> bool:
     return shutil.disk_usage(settings.DATA_DIR).free < settings.DISK_FLOOR
 
 
+def frozen() -> bool:
+    """In safe mode nothing is sent with a real account: the database may not know what was sent already."""
+    return Freeze.objects.filter(released_at=None).exists()
+
+
 def lane(account: ApiAccount, now: datetime | None = None) -> str:
     """Why this account takes no submission now: a word of WAITING, empty when it does."""
     now = now or timezone.now()
     if not base_url(account):
         return "unreachable"
+    if not account.demo and frozen():
+        return "frozen"
     if disk_is_low():
         return "disk"
     if account.state != ApiAccount.State.OPEN:
@@ -282,9 +301,14 @@ def note_balance(call: ApiCall, credits: int) -> None:
     BalanceReading.objects.create(account_id=call.account_id, call=call, credits=credits)
     if call.kind not in (ApiCall.Kind.QUOTE, ApiCall.Kind.CREDITS):
         return
-    Generation.objects.filter(
-        status=Status.QUEUED, wait_why="credits", price__lte=credits, quote__account__demo=call.account.demo
-    ).update(not_before=None, wait_why="")
+    fits = _for_account(call.account).filter(status=Status.QUEUED, wait_why="credits", price__lte=credits)
+    fits.update(not_before=None, wait_why="")
+
+
+def _for_account(account: ApiAccount) -> QuerySet[Generation]:
+    """What this account may carry."""
+    rows = Generation.objects.filter(quote__account__demo=account.demo)
+    return rows.filter(team=account.team_id) if account.team_id else rows
 
 
 # -- what is due ------------------------------------------------------------------------------------------------------
@@ -312,14 +336,35 @@ def in_turn(queued: Iterable[tuple[int, int, datetime]], running: Counter[int]) 
     return [pk for _, _, pk in sorted(places)]
 
 
-def line(demo: bool, now: datetime | None = None) -> list[int]:
-    """Everything that waits for a slot, in the order in which it will be sent."""
-    now = now or timezone.now()
-    mine = Generation.objects.filter(quote__account__demo=demo)
+def queued(demo: bool, now: datetime) -> QuerySet[Generation]:
+    """Everything that waits for a slot and may have one."""
     ready = Q(not_before=None) | Q(not_before__lte=now)
-    queued = mine.filter(ready, status=Status.QUEUED).values_list("pk", "owner_id", "queued_at")
-    running = Counter(mine.filter(status__in=RENDERING).values_list("owner_id", flat=True))
-    return in_turn(queued, running)
+    return Generation.objects.filter(ready, quote__account__demo=demo, status=Status.QUEUED)
+
+
+def line(demo: bool, now: datetime | None = None) -> list[int]:
+    """The same, in the order in which it will be sent."""
+    rows = queued(demo, now or timezone.now()).values_list("pk", "owner_id", "queued_at")
+    under_way = Generation.objects.filter(quote__account__demo=demo, status__in=RENDERING)
+    return in_turn(rows, Counter(under_way.values_list("owner_id", flat=True)))
+
+
+def _sendable(demo: bool, now: datetime) -> list[int]:
+    """Who goes out now: each open lane takes the first of the line that it may carry."""
+    lanes = Counter(account.team_id for account in accounts(demo) if lane(account, now) == "")
+    if not lanes:
+        return []
+    waiting = line(demo, now)
+    if set(lanes) == {None}:  # nothing open is reserved: the first of the line
+        return waiting[: lanes[None]]
+    teams = dict(Generation.objects.filter(pk__in=waiting).values_list("pk", "team_id"))
+    chosen = []
+    for pk in waiting:
+        lane_of = next((team for team in (teams.get(pk), None) if lanes[team]), False)
+        if lane_of is not False:
+            lanes[lane_of] -= 1
+            chosen.append(pk)
+    return chosen
 
 
 def due(now: datetime | None = None) -> Due:
@@ -327,9 +372,7 @@ def due(now: datetime | None = None) -> Due:
     now = now or timezone.now()
     submit: list[int] = []
     for demo in (False, True):
-        open_lanes = sum(1 for account in accounts(demo) if lane(account, now) == "")
-        if open_lanes:
-            submit += line(demo, now)[:open_lanes]
+        submit += _sendable(demo, now)
     looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED), next_look_at__lte=now)
     fetches = Clip.objects.filter(state=Clip.State.PENDING, fetch_at__lte=now)
     return Due(
@@ -339,23 +382,31 @@ def due(now: datetime | None = None) -> Due:
     )
 
 
-def seen_durations(mode: str, demo: bool) -> list[float]:
-    """How long the model's last 80 generations rendered, in seconds; all models' while it is not known well enough."""
+#: What tells how long a clip takes, as columns of Generation: its model, its length, its quality.
+KIND = ("mode", "params__duration", "params__video_quality")
+
+
+def kind_of(mode: str, params: Mapping[str, Any]) -> pacing.Kind:
+    return mode, params.get("duration"), params.get("video_quality")
+
+
+def seen(demo: bool) -> list[tuple[pacing.Kind, float]]:
+    """(kind, seconds it rendered) of the last clips, newest first: what looks and forecasts go by."""
     done = Generation.objects.filter(status=Status.COMPLETED, took__isnull=False, quote__account__demo=demo)
-    newest = done.order_by("-finished_at").values_list("took", flat=True)
-    own = newest.filter(mode=mode)[:80]
-    return [took for took in (own if len(own) >= pacing.ENOUGH else newest[:80]) if took is not None]
+    rows = done.order_by("-finished_at").values_list("took", *KIND)[: pacing.HISTORY]
+    return [(tuple(kind), took) for took, *kind in rows]
 
 
 def load(account: ApiAccount, now: datetime) -> pacing.Load:
     """What this account has to do, and what it has used of the hour."""
     calls = list(_within(account.calls.all(), now, pacing.HOUR).values_list("kind", "finished_at"))
     kinds = Counter(kind for kind, _ in calls)
-    queued = Generation.objects.filter(status=Status.QUEUED, quote__account__demo=account.demo).count()
+    queued = _for_account(account).filter(status=Status.QUEUED).count()
+    sharing = accounts_for(account.demo, account.team_id).filter(state=ApiAccount.State.OPEN).count()
     return pacing.Load(
         ends=sorted(((end or now) - now).total_seconds() + pacing.HOUR for _, end in calls),
         running=account.generations.filter(status__in=(Status.SUBMITTING, Status.PROCESSING)).count(),
-        waiting=queued / max(accounts(account.demo).filter(state=ApiAccount.State.OPEN).count(), 1),
+        waiting=queued / max(sharing, 1),
         submitted=kinds[ApiCall.Kind.GENERATE],
         others=len(calls) - kinds[ApiCall.Kind.GENERATE] - kinds[ApiCall.Kind.STATUS],
         keys=account.keys.filter(state=ApiKey.State.ACTIVE).count(),
@@ -365,12 +416,8 @@ def load(account: ApiAccount, now: datetime) -> pacing.Load:
 def next_look(generation: Generation, account: ApiAccount, elapsed: float) -> datetime:
     """When to ask again about a generation that has rendered for `elapsed` seconds."""
     now = timezone.now()
-    done = Generation.objects.filter(status=Status.COMPLETED, took__isnull=False, quote__account__demo=account.demo)
-    told = ("took", "mode", "params__duration", "params__video_quality")
-    rows = done.order_by("-finished_at").values_list(*told)[: pacing.HISTORY]
-    kind = (generation.mode, generation.params.get("duration"), generation.params.get("video_quality"))
-    seen, usual = pacing.samples(((tuple(own), took) for took, *own in rows), kind)
-    wait = pacing.next_look(elapsed, seen, load(account, now), usual, pacing.turn(generation.pk))
+    like, usual = pacing.samples(seen(account.demo), kind_of(generation.mode, generation.params))
+    wait = pacing.next_look(elapsed, like, load(account, now), usual, pacing.turn(generation.pk))
     return now + timedelta(seconds=wait)
 
 
@@ -380,12 +427,16 @@ def expected_balance(account: ApiAccount) -> tuple[int, datetime] | None:
     return (since(reading), reading.at) if reading else None
 
 
-def balance(demo: bool) -> tuple[int, datetime] | None:
-    """What all accounts together should have now, and when the oldest of their readings was taken. None: none was.
+def balance(demo: bool, team: Team | None = None) -> tuple[int, datetime] | None:
+    """What a team's accounts together should have now, and when the oldest of their readings was taken. None: none was.
+
+    Without a team: the accounts that are there for all.
 
     Each account's newest reading, less what was accepted since, plus what was given back since.
     """
-    newest = BalanceReading.objects.filter(account__demo=demo).values("account").annotate(newest=Max("pk"))
+    newest = (
+        BalanceReading.objects.filter(account__in=accounts_for(demo, team)).values("account").annotate(newest=Max("pk"))
+    )
     readings = list(BalanceReading.objects.filter(pk__in=[row["newest"] for row in newest]))
     if not readings:
         return None

@@ -16,12 +16,13 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from generations import budgets, catalogue, dispatch, ledger, pacing, veevid
+from generations import budgets, catalogue, dispatch, forecast, ledger, pacing, veevid
 from generations.models import (
     ApiAccount,
     ApiCall,
     Approval,
     Clip,
+    Forecast,
     Generation,
     GenerationMedia,
     Media,
@@ -89,31 +90,35 @@ def digest_of(billing: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(billing, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def newest_quote(billing: Mapping[str, Any], demo: bool) -> Quote | None:
-    """The last price named within a day for these billing parameters."""
+def newest_quote(billing: Mapping[str, Any], demo: bool, team: Team | int | None = None) -> Quote | None:
+    """The last price named within a day for these billing parameters, on an account the team may use."""
     since = timezone.now() - QUOTE_LASTS
-    quotes = Quote.objects.filter(digest=digest_of(billing), account__demo=demo, at__gt=since, stale=False)
+    usable = dispatch.accounts_for(demo, team)
+    quotes = Quote.objects.filter(digest=digest_of(billing), account__in=usable, at__gt=since, stale=False)
     return quotes.select_related("account").order_by("-at", "-pk").first()
 
 
-def known_quote(billing: Mapping[str, Any], demo: bool) -> Quote | None:
+def known_quote(billing: Mapping[str, Any], demo: bool, team: Team | None = None) -> Quote | None:
     """The price in the cache, if it still answers a person's question."""
-    newest = newest_quote(billing, demo)
+    newest = newest_quote(billing, demo, team)
     if newest and not newest.sufficient and newest.at < timezone.now() - SHORT_QUOTE_LASTS:
         return None
     return newest
 
 
-def quote(billing: dict[str, Any]) -> Quote:
-    """The price of one set of billing parameters: from the cache, else asked for. Raises NoPrice."""
+def quote(billing: dict[str, Any], team: Team | None = None) -> Quote:
+    """The price of one set of billing parameters: from the cache, else asked for. Raises NoPrice.
+
+    Without a team: on the accounts that are there for all.
+    """
     demo = dispatch.demo_mode()
-    return known_quote(billing, demo) or ask_price(billing, demo)
+    return known_quote(billing, demo, team) or ask_price(billing, demo, team)
 
 
-def ask_price(billing: dict[str, Any], demo: bool) -> Quote:
+def ask_price(billing: dict[str, Any], demo: bool, team: Team | int | None) -> Quote:
     """Asks upstream, whatever the cache says. Raises NoPrice."""
     problem: NoPrice | None = None
-    for account in dispatch.accounts(demo).exclude(state=ApiAccount.State.SUSPENDED):
+    for account in dispatch.accounts_for(demo, team).exclude(state=ApiAccount.State.SUSPENDED):
         try:
             call = dispatch.reserve(account, ApiCall.Kind.QUOTE)
             answer = dispatch.ask(call, lambda upstream: upstream.quote(billing))
@@ -136,6 +141,10 @@ def ask_price(billing: dict[str, Any], demo: bool) -> Quote:
             credits=answer.required_credits,
             balance=answer.current_balance,
             sufficient=answer.sufficient,
+        )
+    if problem is None and dispatch.accounts(demo).exclude(state=ApiAccount.State.SUSPENDED).exists():
+        problem = NoPrice(
+            "Every Veevid account is reserved for other teams. An admin can open one to yours in Settings."
         )
     raise problem or NoPrice("No Veevid account is open for use. An admin can add or reopen one in Settings.")
 
@@ -207,7 +216,7 @@ def confirm(user: User, sealed: str) -> Generation:
         return already
     order = order_of(said)
     price = Quote.objects.select_related("account").get(pk=said["quote"])
-    _check_still_stands(order, price, said["credits"])
+    _check_still_stands(order, price, said["team"], said["credits"])
     with transaction.atomic():
         team = budgets.lock(said["team"])
         already = Generation.objects.filter(nonce=nonce).first()
@@ -236,6 +245,8 @@ def confirm(user: User, sealed: str) -> Generation:
         if verdict.asking:
             until = timezone.now() + PARKED_FOR
             Approval.objects.create(generation=generation, why="\n".join(verdict.asking), expires_at=until)
+    if generation.status == Status.QUEUED:
+        forecast.tell(generation, Forecast.Stage.QUEUED)
     return generation
 
 
@@ -249,12 +260,12 @@ def _project(team: Team, pk: int | None) -> Project | None:
     return project
 
 
-def _check_still_stands(order: Order, price: Quote, credits: int) -> None:
+def _check_still_stands(order: Order, price: Quote, team: int, credits: int) -> None:
     if SwitchedOff.objects.filter(mode=order.mode).exists():
         raise ConfirmAgain("This model was switched off meanwhile. Nothing was charged.")
     if price.account.demo != dispatch.demo_mode():
         raise ConfirmAgain("Dailies left demo mode meanwhile. Here is the real price. Nothing was charged.")
-    newest = newest_quote(order.billing, price.account.demo)
+    newest = newest_quote(order.billing, price.account.demo, team)
     if newest is None or newest.credits != credits or price.digest != newest.digest:
         raise ConfirmAgain("The price is no longer the one you saw. Here it is again. Nothing was charged.")
 

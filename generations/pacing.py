@@ -19,8 +19,9 @@ Kind = tuple[Any, ...]  # the model first, then what else tells how long it take
 PER_KEY_MINUTE = 30
 PER_ACCOUNT_HOUR = 200
 AT_ONCE = 3
-TURNOVER = 1.5  # seconds from the time of a look to its answer, the next tick and the next submission's answer
-KEPT = 10  # of the hour, for what people wait for (a price) and for recovery
+TURNOVER = 1.0  # seconds from the time of a look to its answer, the bell and the next submission's answer
+KEPT = 5  # of the hour, for what people wait for (a price) and for recovery
+KEPT_FROM_PRICES = 2  # of these, for recovery alone: balances that tell what became of a submission
 KEPT_OF_MINUTE = 8  # of each key's minute, for the same and for submissions
 CLOSEST = 2.0  # seconds between two looks at one generation
 MINUTE, HOUR = 60.0, 3600.0
@@ -47,7 +48,7 @@ GIVE_UP_AFTER = 7 * 24 * HOUR
 
 def room(kind: str, in_minute: int, in_hour: int) -> bool:
     """May one more request go out? `in_minute` counts the key's, `in_hour` the account's."""
-    keep = 0 if kind in ("quote", "credits") else KEPT
+    keep = {"credits": 0, "quote": KEPT_FROM_PRICES}.get(kind, KEPT)
     keep_of_minute = KEPT_OF_MINUTE if kind == "status" else 0
     return in_minute < PER_KEY_MINUTE - keep_of_minute and in_hour < PER_ACCOUNT_HOUR - keep
 
@@ -59,7 +60,7 @@ class Load:
     ends: Sequence[float]  # in how many seconds each request of the last hour stops counting, sorted
     running: int
     waiting: float  # its share of the line
-    submitted: int = 0  # within the last hour; as many are expected in the next
+    submitted: int = 0  # within the last hour
     others: int = 0  # prices, balances and uploads within the last hour; as many are expected
     keys: int = 1
 
@@ -67,6 +68,11 @@ class Load:
         """Requests that looks and submissions may spend within so many seconds."""
         used = len(self.ends) - bisect_right(self.ends, within)
         return PER_ACCOUNT_HOUR - KEPT - used - self.others * within / HOUR
+
+    @property
+    def pace(self) -> float:
+        """Submissions an hour, as they came since the oldest request that still counts: after a pause, not long."""
+        return self.submitted * HOUR / max(HOUR - self.ends[0], 600.0) if self.ends else 0.0
 
     @property
     def closest(self) -> float:
@@ -162,11 +168,11 @@ def plan(known: Curve, price: float) -> Plan:
 def fits(looks: float, cycle: float, load: Load) -> bool:
     """Can what is foreseen be looked at so often? `cycle` is how long a generation holds its slot.
 
-    Of those that run, half of the looks lie behind. New ones come as they came in the last hour, and a few more.
+    Of those that run, half of the looks lie behind. New ones come at the pace of late, and a few more by chance.
     """
     for within, share in HORIZONS:
         turns = AT_ONCE * within / (cycle + TURNOVER)
-        new = load.submitted * within / HOUR
+        new = load.pace * within / HOUR
         starts = min(load.waiting + new + sqrt(new), turns)
         if starts + looks * min(load.running / 2 + starts, turns) > share * load.free(within):
             return False

@@ -136,11 +136,12 @@ def by_person(rows: QuerySet[LedgerEntry], month: Month) -> list[tuple[int, str,
     return [(row["user_id"], row["generation__mode"], row["sum"], row["clips"]) for row in sums]
 
 
-def days_left(balance: int, demo: bool, now: datetime | None = None) -> int | None:
-    """How many days a balance lasts at the pace of the last month, over everything that is paid from it."""
+def days_left(balance: int, demo: bool, team: Team | None = None, now: datetime | None = None) -> int | None:
+    """How many days a team's balance lasts at the pace of the last month, over everything that is paid from it."""
     now = now or timezone.now()
     since = now - timedelta(days=PACE_DAYS)
-    rows = LedgerEntry.objects.filter(demo=demo, at__gte=since)
+    common = Q(generation__account__team=None)  # or the row is not of any account, as a hold
+    rows = LedgerEntry.objects.filter(common | Q(generation__account__team=team), demo=demo, at__gte=since)
     recent = rows.aggregate(sum=Sum("spent", default=0), first=Min("at"))
     if not recent["sum"]:
         return None

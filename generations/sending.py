@@ -1,9 +1,9 @@
 """The paid request: from a claimed row to a recorded answer. Exactly one function opens the paid socket, `_send`.
 
-Before it, a transaction claims the row, the account's lane and a request, and commits the Submission. After it, the
-upstream id is the first thing written: to the local disk, then to the row. Only what certainly was not accepted may
-wait for another attempt; everything unclear is UNCONFIRMED, with its hold, until a Decision. An answer moves the row
-only while its attempt is the newest.
+Before it, a transaction claims the row, the account's lane and a request, and commits the Submission; then the log
+outside the database names it (safe_mode.py). After it, the upstream id is the first thing written: to the local disk,
+then to the row. Only what certainly was not accepted may wait for another attempt; everything unclear is UNCONFIRMED,
+with its hold, until a Decision. An answer moves the row only while its attempt is the newest.
 """
 
 import logging
@@ -16,11 +16,12 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
-from generations import catalogue, dispatch, journal, ledger, pacing, veevid
+from generations import catalogue, dispatch, forecast, journal, ledger, pacing, safe_mode, veevid
 from generations.lifecycle import NoPrice, ask_price, end_unsent, newest_quote
 from generations.models import (
     ApiAccount,
     ApiCall,
+    Forecast,
     Generation,
     Loan,
     Media,
@@ -33,6 +34,7 @@ logger = logging.getLogger(__name__)
 
 WAIT_FOR_CREDITS = timedelta(minutes=5)
 ASK_PRICE_AGAIN = timedelta(minutes=5)
+WAIT_FOR_DISK = timedelta(seconds=30)
 SETTLES_IN = timedelta(seconds=10)  # before the balance is read for an unclear submission
 SEND_MARGIN = timedelta(seconds=5)
 JOURNAL_MAY_LIE = 10.0  # seconds before an answer on the disk counts as left over
@@ -43,13 +45,14 @@ Outcome = Submission.Outcome
 
 def submit(pk: int, worker: str) -> None:
     """Sends one queued generation, if an account is free and nobody else took it."""
-    submission = _claim(pk, worker) if _priced(pk) else None
+    submission = _claim(pk, worker) if _is_new(pk) and _priced(pk) else None
     if submission is None:
         return
     body = _prepared(submission)
-    if body is None:
+    if body is None or not _announced(submission):
         return
     if timezone.now() > submission.deadline - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN:
+        safe_mode.came_out(submission, safe_mode.NOT_ACCEPTED)
         _return_to_queue(submission, "", None, "The worker was late; nothing was sent.")
         return
     try:
@@ -63,6 +66,16 @@ def submit(pk: int, worker: str) -> None:
 # -- before -----------------------------------------------------------------------------------------------------------
 
 
+def _is_new(pk: int) -> bool:
+    """Whether it was not sent before this database was restored, as far as the log of what was sent knows."""
+    if safe_mode.check():
+        return not safe_mode.recall(pk)
+    Generation.objects.filter(pk=pk, status=Status.QUEUED).update(
+        wait_why="disk", not_before=timezone.now() + WAIT_FOR_DISK
+    )
+    return False
+
+
 def _priced(pk: int) -> bool:
     """Asks the price again when the confirmed one is older than a day; one that rose is not spent.
 
@@ -71,9 +84,9 @@ def _priced(pk: int) -> bool:
     generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
     if generation is None:
         return False
-    billing, demo = generation.quote.billing, generation.quote.account.demo
+    billing, demo, team = generation.quote.billing, generation.quote.account.demo, generation.team_id
     try:
-        newest = newest_quote(billing, demo) or ask_price(billing, demo)
+        newest = newest_quote(billing, demo, team) or ask_price(billing, demo, team)
     except NoPrice as problem:
         if problem.refused:
             end_unsent(generation, f"not sent: {problem.upstream_words or problem}")
@@ -120,11 +133,11 @@ def _claim(pk: int, worker: str) -> Submission | None:
 
 
 def _free_account(generation: Generation, now: datetime) -> ApiAccount | None:
-    """An account whose lane is open and whose balance suffices, as far as it is known. Locks the accounts.
+    """An account that may carry it, whose lane is open and whose balance suffices, as far as it is known. Locks them.
 
     When every open one is short of credits, the generation says so and waits until the balance may have changed.
     """
-    locked = dispatch.accounts(generation.quote.account.demo).select_for_update()
+    locked = dispatch.accounts_for(generation.quote.account.demo, generation.team_id).select_for_update()
     open_lanes = [account for account in locked if dispatch.lane(account, now) == ""]
     waits: list[datetime] = []
     for account in open_lanes:
@@ -189,6 +202,25 @@ def _media_not_lent(submission: Submission, error: veevid.UpstreamError) -> None
     _return_to_queue(submission, why, until, words, error.message)
 
 
+def _announced(submission: Submission) -> bool:
+    """Names it in the log outside the database. What cannot be named there, or was frozen meanwhile, is not sent.
+
+    The log is compared once more first: behind a new line, one that this database does not have would not be seen.
+    """
+    safe_mode.check()
+    if not submission.account.demo and dispatch.frozen():
+        _return_to_queue(submission, "frozen", None, "Nothing is sent after a restore. Nothing was charged.")
+        return False
+    try:
+        safe_mode.announce(submission)
+    except OSError as problem:
+        logger.error("generation %s is not sent, the log cannot be written: %s", submission.generation.pk, problem)
+        words = "The log of what is sent cannot be written here. Nothing was charged."
+        _return_to_queue(submission, "disk", timezone.now() + WAIT_FOR_DISK, words)
+        return False
+    return True
+
+
 # -- the request ------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +245,7 @@ def _keep(submission: Submission, answer: veevid.GenerateAnswer) -> None:
         journal.keep(_folder(), submission.pk, said)
     except OSError as problem:
         logger.warning("the answer is not in the journal: %s", problem)
+    safe_mode.came_out(submission, safe_mode.ACCEPTED, answer.generation_id)
     _write_id(submission, said)
 
 
@@ -262,6 +295,8 @@ def _accepted(submission: Submission, answer: veevid.GenerateAnswer) -> None:
         Generation.objects.filter(pk=generation.pk, status=Status.PROCESSING, looks=0).update(next_look_at=first)
     _close_accepted(submission, answer.generation_id, answer.raw)
     journal.forget(_folder(), submission.pk)
+    if generation.status == Status.PROCESSING:
+        forecast.tell(generation, Forecast.Stage.SENT)
 
 
 def _close_accepted(submission: Submission, upstream_id: str, answer: Any = None) -> None:
@@ -279,6 +314,7 @@ def bring_in() -> None:
     for pk, said in journal.left_over(_folder(), JOURNAL_MAY_LIE):
         submission = Submission.objects.select_related("generation", "account").filter(pk=pk).first()
         if submission and submission.outcome in (Outcome.OPEN, Outcome.UNCLEAR):
+            safe_mode.came_out(submission, safe_mode.ACCEPTED, said["generation_id"])
             _write_id(submission, said)
             _close_accepted(submission, said["generation_id"])
         journal.forget(_folder(), pk)
@@ -325,6 +361,8 @@ def _reject(submission: Submission, words: str, said: str) -> None:
 def _not_accepted(submission: Submission, error: veevid.UpstreamError) -> None:
     """Sorts what came instead of an acceptance. Only what certainly was not accepted may ever be sent again."""
     words = veevid.in_plain_words(error)
+    if isinstance(error, veevid.Refused | veevid.Busy | veevid.NotSent):
+        safe_mode.came_out(submission, safe_mode.NOT_ACCEPTED)
     if isinstance(error, veevid.NotEnoughCredits):
         _out_of_credits(submission, error, words)
     elif isinstance(error, veevid.KeyRefused):

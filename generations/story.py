@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from django.conf import settings
 from django.utils import timezone
 
-from generations import catalogue, dispatch, pacing, reconcile
+from generations import catalogue, dispatch, forecast, outlook, pacing, reconcile
 from generations.models import (
     UNFINISHED,
     Approval,
@@ -20,8 +19,6 @@ from generations.models import (
     Submission,
 )
 from generations.words import bytes_words, credits, duration_words, ordinal_words, range_words
-
-Range = tuple[float, float]
 
 #: status -> shape of icons.svg, and the CSS class that colours it
 SHAPES = {
@@ -53,28 +50,19 @@ class Place:
     notes: Sequence[str] = ()
 
 
-def usual(mode: str, demo: bool, seen: Sequence[float] | None = None) -> list[float]:
-    """How long this model usually takes, sorted. The simulator is faster than what upstream says of itself."""
-    seen = dispatch.seen_durations(mode, demo) if seen is None else seen
-    if len(seen) >= pacing.ENOUGH or not demo:
-        return pacing.expected(seen)
-    return sorted([*seen, *(took / settings.DEMO_SPEED for took in pacing.PRIOR)])
-
-
 @dataclass
 class Desk:
     """What several generations on one page have in common, asked for once."""
 
     now: datetime = field(default_factory=timezone.now)
-    _usual: dict[tuple[str, bool], list[float]] = field(default_factory=dict)
+    _outlooks: dict[bool, forecast.Outlook] = field(default_factory=dict)
     _line: dict[bool, list[int]] = field(default_factory=dict)
-    _lanes: dict[bool, str] = field(default_factory=dict)
+    _lanes: dict[tuple[bool, int], str] = field(default_factory=dict)
 
-    def usual(self, generation: Generation) -> list[float]:
-        key = (generation.mode, generation.quote.account.demo)
-        if key not in self._usual:
-            self._usual[key] = usual(*key)
-        return self._usual[key]
+    def outlook(self, demo: bool) -> forecast.Outlook:
+        if demo not in self._outlooks:
+            self._outlooks[demo] = forecast.Outlook(demo, self.now)
+        return self._outlooks[demo]
 
     def position(self, generation: Generation) -> int | None:
         """1 for the next to be sent; None for one that cannot be sent yet."""
@@ -84,17 +72,19 @@ class Desk:
         line = self._line[demo]
         return line.index(generation.pk) + 1 if generation.pk in line else None
 
-    def lane(self, demo: bool) -> str:
-        if demo not in self._lanes:
-            words = [dispatch.lane(account, self.now) for account in dispatch.accounts(demo)]
-            self._lanes[demo] = "" if "" in words or "turn" in words else (words[0] if words else "key")
-        return self._lanes[demo]
+    def lane(self, demo: bool, team: int) -> str:
+        """A word of dispatch.WAITING: why no account that this team may use takes a submission now."""
+        if (demo, team) not in self._lanes:
+            words = [dispatch.lane(account, self.now) for account in dispatch.accounts_for(demo, team)]
+            none = "reserved" if dispatch.accounts(demo).exists() else "key"
+            self._lanes[demo, team] = "" if "" in words or "turn" in words else (words[0] if words else none)
+        return self._lanes[demo, team]
 
     def why(self, generation: Generation) -> str:
         """A word of dispatch.WAITING: why it is not being sent now."""
         if generation.not_before and generation.not_before > self.now and generation.wait_why:
             return generation.wait_why
-        return self.lane(generation.quote.account.demo)
+        return self.lane(generation.quote.account.demo, generation.team_id)
 
     def place(self, generation: Generation) -> Place:
         status = Status(generation.status)
@@ -120,13 +110,13 @@ class Desk:
 
     def _rendering(self, generation: Generation, status: Status, shape: str, tone: str) -> Place:
         elapsed = (self.now - (generation.sent_at or generation.created_at)).total_seconds()
-        sample = self.usual(generation)
-        left = [took - elapsed for took in sample if took > elapsed]
-        if not left:
+        ahead = self.outlook(generation.quote.account.demo)
+        rest = ahead.rest(generation)
+        if not rest:
             return Place(status, "Taking long", shape, "ask", elapsed, OVER_TIME, ["longer than usual"])
-        between = (pacing.quantile(left, 0.25), pacing.quantile(left, 0.9))
-        percent = min(int(100 * elapsed / pacing.quantile(sample, 0.75)), OVER_TIME)
-        return Place(status, status.label, shape, tone, elapsed, percent, [f"ready in {range_words(between)}"])
+        percent = min(int(100 * elapsed / pacing.quantile(ahead.takes(generation), 0.75)), OVER_TIME)
+        ready = range_words(outlook.between(rest))
+        return Place(status, status.label, shape, tone, elapsed, percent, [f"ready in {ready}"])
 
 
 def _notes(generation: Generation) -> list[str]:

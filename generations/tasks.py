@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import approvals, archive, dispatch, lifecycle, reconcile, sending
+from generations import approvals, archive, dispatch, lifecycle, reconcile, safe_mode, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -14,6 +14,7 @@ SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a 
 def tick() -> None:
     """Announces everything that is due."""
     sending.bring_in()
+    safe_mode.check()
     for pk in sending.lost():
         sending.lose(pk)
     approvals.expire()

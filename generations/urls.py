@@ -10,6 +10,7 @@ from generations.views import (
     generation,
     media,
     queue,
+    safe_mode,
     settings,
     spend,
     steering,
@@ -66,5 +67,10 @@ urlpatterns = [
     path("settings/accounts/<int:pk>/pause", settings.pause_account, name="pause_account"),
     path("settings/accounts/<int:pk>/resume", settings.resume_account, name="resume_account"),
     path("settings/accounts/<int:pk>/share", settings.share_account, name="share_account"),
+    path("settings/accounts/<int:pk>/reserve", settings.reserve_account, name="reserve_account"),
+    path("settings/safe-mode", safe_mode.page, name="safe_mode"),
+    path("settings/safe-mode/balances", safe_mode.read_balances, name="safe_mode_balances"),
+    path("settings/safe-mode/take-in", safe_mode.take_in, name="safe_mode_take_in"),
+    path("settings/safe-mode/release", safe_mode.release, name="safe_mode_release"),
     path("settings/models", settings.switch_model, name="switch_model"),
 ]

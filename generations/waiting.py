@@ -5,17 +5,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from heapq import heapify, heappop, heappush
 
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
-from generations import catalogue, dispatch, pacing, story
+from generations import catalogue, dispatch, forecast, outlook, pacing, story
 from generations.models import RENDERING, ApiAccount, ApiCall, ApiKey, Generation, Status, Submission, Team, User
+from generations.outlook import Range
 from generations.words import credits, duration_words, range_words
 
+GAUGES, TILES = 4, 12  # accounts and slots that the page draws; of the others it says how many there are
 REQUESTS_PER_CLIP = 5  # a price, the submission and about three looks
-
-Range = tuple[float, float]
 
 
 # -- limits -----------------------------------------------------------------------------------------------------------
@@ -33,6 +32,19 @@ class Limits:
     @property
     def percent(self) -> str:
         return f"{100 * self.hour / pacing.PER_ACCOUNT_HOUR:.1f}"
+
+    @property
+    def kept(self) -> int:
+        """Of the hour, for prices and recovery."""
+        return pacing.KEPT
+
+    @property
+    def kept_percent(self) -> str:
+        return f"{100 * pacing.KEPT / pacing.PER_ACCOUNT_HOUR:.1f}"
+
+    @property
+    def kept_from(self) -> str:
+        return f"{100 - 100 * pacing.KEPT / pacing.PER_ACCOUNT_HOUR:.1f}"
 
     @property
     def room(self) -> int:
@@ -68,7 +80,7 @@ class Slot:
 
 @dataclass(frozen=True)
 class Waiting:
-    """One row of the line: why it waits and when it is likely sent."""
+    """One row of the line: why it waits and when it is likely ready."""
 
     generation: Generation
     position: int | None
@@ -76,11 +88,6 @@ class Waiting:
     more: str
     asks: bool  # for a person's attention
     eta: str
-
-    @property
-    def starts(self) -> bool:
-        """Whether `eta` says when it starts, rather than what has to happen first."""
-        return self.eta.startswith("in ")
 
     @property
     def seconds(self) -> int:
@@ -91,14 +98,25 @@ class Waiting:
 class Queue:
     slots: Sequence[Slot]
     limits: Sequence[Limits]
+    more_accounts: int  # whose limits are not drawn
     waiting: Sequence[Waiting]
     others: int  # waiting clips of other teams, counted in the positions
     unknown: Sequence[Waiting]
+    record: forecast.Record | None  # how often what was said held
     closed: str  # why nothing new is sent now; empty while a free slot is all it takes
 
     @property
     def busy(self) -> int:
         return sum(slot.taken for slot in self.slots)
+
+    @property
+    def tiles(self) -> Sequence[Slot]:
+        """The slots that are drawn: those in use before the free ones."""
+        return sorted(self.slots, key=lambda slot: not slot.taken)[:TILES] if self.more_slots else self.slots
+
+    @property
+    def more_slots(self) -> int:
+        return max(len(self.slots) - TILES, 0)
 
     @property
     def next_free(self) -> Range | None:
@@ -113,23 +131,26 @@ def queue(team: Team, person: User | None = None) -> Queue:
     """The line as it stands, of one team or of one person in it. Other teams' clips take slots and places, unnamed."""
     desk = story.Desk()
     demo = dispatch.demo_mode()
-    accounts = list(dispatch.accounts(demo))
+    accounts = list(dispatch.accounts_for(demo, team))
     slots = [slot for account in accounts for slot in _slots(account, team, desk)]
     ours = _with_media(Generation.objects.filter(team=team))
     queued = {row.pk: row for row in ours.filter(status__in=(Status.QUEUED, Status.AWAITING_APPROVAL))}
     line = dispatch.line(demo, desk.now)
+    lane = desk.lane(demo, team.pk)
     unknown = ours.filter(status=Status.UNCONFIRMED).order_by("sent_at", "pk")
-    waiting = _waiting(queued, line, slots, accounts, desk)
+    waiting = _waiting(queued, line, demo, accounts, desk)
     if person:
         waiting = [row for row in waiting if row.generation.owner_id == person.pk]
         unknown = unknown.filter(owner=person)
     return Queue(
         slots=slots,
-        limits=[limits(account, desk.now) for account in accounts],
+        limits=[limits(account, desk.now) for account in accounts[:GAUGES]],
+        more_accounts=max(len(accounts) - GAUGES, 0),
         waiting=waiting,
         others=sum(pk not in queued for pk in line),
         unknown=[_unknown(row) for row in unknown],
-        closed="" if desk.lane(demo) in ("", "slots") else dispatch.WAITING[desk.lane(demo)],
+        record=forecast.record(team),
+        closed="" if lane in ("", "slots") else dispatch.WAITING[lane],
     )
 
 
@@ -142,47 +163,29 @@ def _slots(account: ApiAccount, team: Team, desk: story.Desk) -> list[Slot]:
     under_way = Q(status__in=RENDERING) | Q(status=Status.UNCONFIRMED, sent_at__gt=since)
     slots = []
     for row in _with_media(account.generations.filter(under_way)).order_by("sent_at", "pk"):
-        elapsed = (desk.now - (row.sent_at or row.created_at)).total_seconds()
-        sample = desk.usual(row)
-        took = [seconds - elapsed for seconds in sample if seconds > elapsed]
-        left = (pacing.quantile(took, 0.25), pacing.quantile(took, 0.9)) if took else None
+        rest = desk.outlook(account.demo).rest(row)
+        left = outlook.between(rest) if rest else None
         shown = row if row.team_id == team.pk else None
         slots.append(Slot(taken=True, generation=shown, place=desk.place(row) if shown else None, left=left))
     return slots + [Slot(taken=False)] * (pacing.AT_ONCE - len(slots))
 
 
-def starts(slots: Sequence[Range], durations: Sequence[Range]) -> list[Range]:
-    """Between how many seconds from now each of a line starts, when slots come free after `slots`, in any order."""
-    lows, highs = [low for low, _ in slots], [high for _, high in slots]
-    heapify(lows)
-    heapify(highs)
-    found = []
-    for quick, slow in durations:
-        first, last = heappop(lows), heappop(highs)
-        found.append((first, last))
-        heappush(lows, first + quick)
-        heappush(highs, last + slow)
-    return found
-
-
 def _waiting(
-    queued: dict[int, Generation], line: list[int], slots: list[Slot], accounts: list[ApiAccount], desk: story.Desk
+    queued: dict[int, Generation], line: list[int], demo: bool, accounts: list[ApiAccount], desk: story.Desk
 ) -> list[Waiting]:
     """The team's rows in the order they will be sent; those that cannot be sent yet come after the line."""
-    modes = dict(Generation.objects.filter(pk__in=line).values_list("pk", "mode"))
-    demo = accounts[0].demo if accounts else dispatch.demo_mode()
-    samples = {mode: story.usual(mode, demo) for mode in set(modes.values())}
-    durations = [(pacing.quantile(s, 0.25), pacing.quantile(s, 0.9)) for s in (samples[modes[pk]] for pk in line)]
-    free = [_free_in(slot) for slot in slots]
-    begins = dict(zip(line, starts(free, durations), strict=True)) if free else {}
+    ready = desk.outlook(demo).line() if any(pk in queued for pk in line) else {}
     running = Counter(
         Generation.objects.filter(status__in=RENDERING, quote__account__demo=demo).values_list("owner_id", flat=True)
     )
+    owners = set(Generation.objects.filter(pk__in=line).values_list("owner_id", flat=True))
+    fewest = min((running[owner] for owner in owners), default=0)
     places = {pk: place for place, pk in enumerate(line, start=1)}
     order = sorted(queued.values(), key=lambda g: (places.get(g.pk, len(line) + 1), g.not_before or g.queued_at, g.pk))
     until = min((a.wait_until for a in accounts if a.wait_until and a.wait_until > desk.now), default=None)
     said = _last_words(queued.values())
-    return [_row(g, places.get(g.pk), begins.get(g.pk), running[g.owner_id], until, said, desk) for g in order]
+    more = {owner: count for owner, count in running.items() if count > fewest}  # somebody goes before them
+    return [_row(g, places.get(g.pk), ready.get(g.pk), more.get(g.owner_id, 0), until, said, desk) for g in order]
 
 
 def _last_words(rows: Iterable[Generation]) -> dict[int, str]:
@@ -201,7 +204,7 @@ def _free_in(slot: Slot) -> Range:
 def _row(
     g: Generation,
     position: int | None,
-    begins: Range | None,
+    ready: Range | None,
     running: int,
     until: datetime | None,
     said: Mapping[int, str],
@@ -214,13 +217,13 @@ def _row(
     words = words[:1].upper() + words[1:]
     if g.not_before and g.not_before > desk.now:
         return _held_back(g, why, words, said, desk.now)
-    if why in ("paused", "account", "key"):
+    if why in ("paused", "account", "key", "reserved", "frozen"):
         return Waiting(g, position, words, "", True, "when an admin has looked")
     if why in ("busy", "limit", "unreachable"):
         return Waiting(g, position, words, "", False, _again(until, desk.now))
     if why == "hour":
         return Waiting(g, position, words, "", False, "within the hour")
-    eta = f"in {range_words(begins)}" if begins and begins[1] >= 1 else "in a moment"
+    eta = f"ready in {range_words(ready)}" if ready else "not known"
     if position == 1:
         return Waiting(g, position, words if why == "slots" else "Next in line", "", False, eta)
     if running:

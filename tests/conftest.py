@@ -116,6 +116,12 @@ def only_this_machine() -> Iterator[None]:
     patch.undo()
 
 
+@pytest.fixture(autouse=True)
+def no_log_of_another_test() -> None:
+    """Each test begins with an empty database, so with an empty log of what was sent, too: else it is frozen."""
+    shutil.rmtree(Path(settings.DATA_DIR) / "sent", ignore_errors=True)
+
+
 @pytest.fixture
 def wire() -> Iterator[None]:
     """Nothing leaves: every request to the vendor is answered by `responses`, which also counts them."""

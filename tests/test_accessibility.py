@@ -18,8 +18,9 @@ SEED = """
 import datetime, json, uuid
 from django.utils import timezone
 from generations import accounts, catalogue, ledger
-from generations.models import (ApiAccount, Approval, ApprovalRule, Budget, Clip, Generation, Membership, Project,
-                                Quote, Status, Submission, User)
+from generations.models import (
+    ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
+    Submission, User)
 from tests.makers import make_person
 
 mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
@@ -33,6 +34,7 @@ Budget.objects.create(team=team, user=jonas, credits=1500, over="park")
 Budget.objects.create(team=team, user=mara, credits=4000, over="warn", window="week")
 Budget.objects.create(team=team, project=project, credits=6000, window="total")
 ApprovalRule.objects.create(team=team, mode="kling-3")
+accounts.reserve_for(accounts.add_key(None, "vv_sk_of_another_account").account, team)
 
 def make(status, prompt, seconds=300, owner=mara, **fields):
     params = catalogue.clean("kling-3", "text-to-video", {})
@@ -55,12 +57,13 @@ def settle(row, spent):
 sent = {"account": account, "sent_at": now - datetime.timedelta(seconds=40)}
 done = {**sent, "finished_at": now, "took": 38.5}
 made = {}
-for number, shape in enumerate([(1280, 720), (720, 1280), (1024, 1024)]):
+for number, shape in enumerate([(1280, 720), (720, 1280), (1024, 1024)] * 4):
     ready = make("COMPLETED", f"A lone walker crests the dune, take {number}", upstream_id=f"vg_{number}", charged=1250,
                  **done)
     Clip.objects.create(generation=ready, state="STORED", source_url="", file="clips/none.mp4", width=shape[0],
                         height=shape[1], seconds=5.0, fps=24.0, sound=True, size=18400000, stored_at=now)
     settle(ready, 1250)
+    Forecast.objects.create(generation=ready, stage="queued", low=now - datetime.timedelta(minutes=1), high=now)
 made["ready"] = ready.pk
 made["rendering"] = make("PROCESSING", "A night train crosses the pass", upstream_id="vg_r", **sent).pk
 made["waiting"] = make("QUEUED", "Steam over the counter " + "and a very long prompt " * 20).pk
@@ -80,6 +83,27 @@ no = park(make("CANCELLED", "A crane at dusk", owner=jonas, finished_at=now), ve
 settle(no, 0)
 made["rejected"] = no.pk
 print(json.dumps(made))
+"""
+
+
+FREEZE = """
+import json, uuid
+from django.utils import timezone
+from generations import safe_mode
+from generations.models import ApiAccount, Generation, Stray
+account = ApiAccount.objects.get()
+freeze = safe_mode.freeze_by_hand("The log of studio-1 names 3 submissions that this database does not have.")
+now = timezone.now().isoformat()
+freeze.logs = {"studio-1": {"since": now}}
+freeze.balances = [{"account": account.pk, "name": "Veevid", "expected": 12480, "observed": 9730, "observed_at": now}]
+freeze.save()
+for number, end in enumerate(["accepted", "accepted", None]):
+    said = {"at": now, "account": account.pk, "account_name": "Veevid", "price": 1250, "mode": "kling-3", "attempt": 1,
+            "prompt": "Lanterns rise over the harbour at blue hour, slow crane shot", "owner": "luc@example.com"}
+    said |= {"end": end, "id": f"vg_7fk2{number}"} if end else {}
+    Stray.objects.create(freeze=freeze, key=str(number), nonce=uuid.uuid4().hex, host="studio-1", said=said,
+                         generation=Generation.objects.get(status="PROCESSING") if number == 0 else None)
+print(json.dumps(1))
 """
 
 
@@ -198,4 +222,15 @@ def test_every_page_behind_the_door_is_accessible(dailies: Dailies, browser: Bro
             page = context.new_page()
             for name in visits(page, rows):
                 look(page, f"{name}, {shape}", found)
+    dailies.python(FREEZE)
+    for shape in SHAPES:
+        with in_shape(browser, dailies, shape, storage_state=state) as context:
+            page = context.new_page()
+            page.goto("/queue")
+            look(page, f"queue, frozen, {shape}", found)
+            page.goto("/settings/safe-mode")
+            look(page, f"safe mode, {shape}", found)
+            page.get_by_role("button", name="Release").click()
+            page.get_by_text("Your name is kept with it.").wait_for()
+            look(page, f"safe mode, asking again, {shape}", found)
     assert not complaints(found)

@@ -48,11 +48,13 @@ def test_another_key_lifts_the_limit_of_the_minute(account):
     assert all(take(account, "quote", second) for second in range(59))
 
 
-def test_the_hour_keeps_ten_requests_for_prices_and_recovery(account):
+def test_the_hour_keeps_five_requests_for_prices_and_the_last_of_them_for_recovery(account):
     sent = [take(account, "status", 10 * number) for number in range(pacing.PER_ACCOUNT_HOUR)]
     assert sum(sent) == pacing.PER_ACCOUNT_HOUR - pacing.KEPT
-    prices = [take(account, "quote", 2000 + number) for number in range(pacing.KEPT + 1)]
-    assert prices == [True] * pacing.KEPT + [False]
+    prices = [take(account, "quote", 2000 + number) for number in range(pacing.KEPT)]
+    assert prices == [True] * (pacing.KEPT - pacing.KEPT_FROM_PRICES) + [False] * pacing.KEPT_FROM_PRICES
+    balances = [take(account, "credits", 2100 + number) for number in range(pacing.KEPT_FROM_PRICES + 1)]
+    assert balances == [True] * pacing.KEPT_FROM_PRICES + [False]
 
 
 def test_looks_leave_some_of_every_minute_to_people(account):

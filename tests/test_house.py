@@ -13,6 +13,7 @@ FLOORS = {
     4: ["tasks", "forms"],
     3: [
         "sending",
+        "safe_mode",
         "lifecycle",
         "approvals",
         "steering",
@@ -22,12 +23,13 @@ FLOORS = {
         "accounts",
         "uploads",
         "story",
+        "forecast",
         "waiting",
         "reports",
     ],
     2: ["ledger", "budgets", "access", "audit"],
     1: ["models", "apps"],
-    0: ["veevid", "catalogue", "pacing", "film", "words", "journal"],
+    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 SOURCES = [path for path in APP.rglob("*.py") if "migrations" not in path.parts and path.name != "__init__.py"]

@@ -74,6 +74,14 @@ def test_what_is_foreseen_fits_the_requests_that_come_free():
     assert jobs * (1 + made.looks) <= 1.1 * (pacing.PER_ACCOUNT_HOUR - pacing.KEPT)
 
 
+def test_after_a_pause_the_first_clips_do_not_spend_the_whole_hour():
+    """Seven clips in the ten minutes since it began are 42 an hour, not 7."""
+    begun = pacing.Load(ends=[3000 + 12.0 * place for place in range(50)], running=2, waiting=0, submitted=7)
+    steady = pacing.Load(ends=[72.0 * place for place in range(50)], running=2, waiting=0, submitted=7)
+    assert (begun.pace, round(steady.pace)) == (42, 7)
+    assert pacing.price([SPREAD], begun) > 3 * pacing.price([SPREAD], steady)
+
+
 def test_two_prices_are_mixed_so_that_the_hour_is_spent():
     assert len({pacing.price([SPREAD], FULL, pacing.turn(number)) for number in range(50)}) == 2
 

@@ -9,7 +9,7 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from generations import accounts, dispatch, ledger, waiting
+from generations import accounts, dispatch, ledger
 from generations.models import (
     ApiAccount,
     ApiCall,
@@ -106,7 +106,7 @@ def test_each_row_has_its_place_price_and_reason(client, mara, account) -> None:
         make(make_person(f"p{uuid.uuid4().hex[:6]}@example.com"), Status.PROCESSING)
     make(mara, prompt="Steam over the counter", price=60)
     (row,) = rows(look(client, mara))
-    assert row.startswith("1 Steam over the counter Veo 3.1 · 8 s · you All slots busy starts in ")
+    assert row.startswith("1 Steam over the counter Veo 3.1 · 8 s · you All slots busy ready in ")
     assert "60 credits held" in row
 
 
@@ -146,11 +146,11 @@ def test_used_up_requests_and_missing_keys_are_said(client, mara, account) -> No
             at=now - timedelta(minutes=9),
             finished_at=now - timedelta(minutes=9),
         )
-        for _ in range(190)
+        for _ in range(195)
     )
     page = look(client, mara)
     assert "Hour's requests used" in rows(page.replace("&#x27;", "'"))[0]
-    assert "190 of 200" in words(page)
+    assert "195 of 200" in words(page)
     assert "Room for about 0 more clips this hour" in words(page)
     accounts.set_key_active(key, False)
     assert "No working key" in rows(look(client, mara))[0]
@@ -236,15 +236,6 @@ def test_another_teams_clips_take_slots_and_places_but_are_not_named(client, mar
     assert "Another team" in page
     assert "Places count 1 clip of other teams." in words(page)
     assert len(rows(page)) == 1
-
-
-def test_starts_are_ranges_that_follow_the_slots() -> None:
-    assert waiting.starts([(20, 50), (30, 80), (60, 120)], [(60, 120)] * 4) == [
-        (20, 50),
-        (30, 80),
-        (60, 120),
-        (80, 170),
-    ]
 
 
 # -- cancelling, watching ---------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0003_attempts_and_signs'),
+        ('generations', '0005_reserved_and_forecasts'),
     ]
 
     operations = [

@@ -12,6 +12,7 @@ from generations.models.audit import AuditEntry
 from generations.models.fields import CannotDecrypt
 from generations.models.money import AppendOnly, Approval, ApprovalRule, Budget, DaySum, LedgerEntry
 from generations.models.people import Membership, Project, SetupCode, Team, User, check_time_zone
+from generations.models.safe_mode import Freeze, Stray
 from generations.models.work import (
     NEXT,
     RENDERING,
@@ -19,6 +20,7 @@ from generations.models.work import (
     Clip,
     Decision,
     Evidence,
+    Forecast,
     Generation,
     GenerationMedia,
     Loan,
@@ -49,6 +51,8 @@ __all__ = [
     "DaySum",
     "Decision",
     "Evidence",
+    "Forecast",
+    "Freeze",
     "Generation",
     "GenerationMedia",
     "LedgerEntry",
@@ -61,6 +65,7 @@ __all__ = [
     "Quote",
     "SetupCode",
     "Status",
+    "Stray",
     "Submission",
     "SwitchedOff",
     "Team",

@@ -24,6 +24,14 @@ class ApiAccount(models.Model):
     exclusive = models.BooleanField(
         default=False, help_text="Nothing but Dailies spends on this account: a clean balance may decide by itself."
     )
+    team = models.ForeignKey(
+        "Team",
+        on_delete=models.PROTECT,  # never open to all by accident
+        null=True,
+        blank=True,
+        related_name="reserved_accounts",
+        help_text="Reserved: only this team's clips go out on it. Empty: for all teams.",
+    )
     state_why = models.TextField(blank=True, help_text="Upstream's own words, when it closed the account.")
     wait_until = models.DateTimeField(null=True, blank=True, help_text="No new submission before this time.")
     wait_why = models.CharField(max_length=20, blank=True)

@@ -289,6 +289,27 @@ class Decision(models.Model):
         return f"{self.kind} for {self.submission}"
 
 
+class Forecast(models.Model):
+    """Between which times people were told that a clip would be ready. Whether that held is known when it is."""
+
+    class Stage(models.TextChoices):
+        QUEUED = "queued", "when it was confirmed"
+        SENT = "sent", "when it was sent"
+
+    generation = models.ForeignKey(Generation, on_delete=models.CASCADE, related_name="forecasts")
+    stage = models.CharField(max_length=10, choices=Stage)
+    at = models.DateTimeField(default=timezone.now)
+    low = models.DateTimeField()
+    high = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["generation", "stage"], name="one_forecast_per_stage")]
+        indexes = [models.Index(fields=["stage", "-id"])]
+
+    def __str__(self) -> str:
+        return f"{self.generation} ready between {self.low:%H:%M:%S} and {self.high:%H:%M:%S}"
+
+
 class Clip(models.Model):
     """The stored video of a completed generation: a machine of its own, so that a full disk unfinishes nothing."""
 

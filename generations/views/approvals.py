@@ -87,7 +87,7 @@ class Card:
 def _card(approval: Approval, user: User, teams: set[int], **more: Any) -> Card:
     generation = approval.generation
     demo = generation.quote.account.demo
-    known = dispatch.balance(demo)
+    known = dispatch.balance(demo, generation.team)
     price = more.pop("price", generation.price)
     rooms = budgets.rooms(generation.team, generation.owner, generation.project, demo, generation.day)
     media = list(generation.media.all())

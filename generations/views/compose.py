@@ -226,7 +226,7 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
     """The decision: what it is, what it costs, and one button that spends."""
     status = 422 if sentence else 200
     try:
-        quote = lifecycle.quote(order.billing)
+        quote = lifecycle.quote(order.billing, team)
     except lifecycle.NoPrice as no:
         return _trouble(request, "No price now", str(no), no.upstream_words)
     project = forms.open_projects(team).filter(pk=order.project).first() if order.project else None
@@ -239,7 +239,7 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
         "order": order,
         "team": team,
         "media": [composer.item(source, ours.get(source)) for source in sources],
-        "price": composer.Price(quote=quote, **composer.money(request, order.mode), **weighed),
+        "price": composer.Price(quote=quote, **composer.money(request, order.mode, order.params), **weighed),
         "project": project,
         "sealed": lifecycle.seal(request.user, team, order, quote),
         "sentence": sentence,

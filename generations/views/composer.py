@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from generations import access, budgets, catalogue, dispatch, forms, ledger, lifecycle, pacing, story
+from generations import access, budgets, catalogue, dispatch, forecast, forms, ledger, lifecycle
 from generations.models import Media, Project, Quote, Team, User
 from generations.views.gate import Request, current_team
 from generations.views.meters import Meter, of_rooms
@@ -122,17 +122,16 @@ def price_of(request: Request, draft: forms.Draft, ask: bool) -> Price:
     try:
         billing, words = forms.billing(draft)
     except catalogue.Invalid as invalid:
-        return Price(problem=" ".join(invalid.errors.values()), **money(request, draft.mode))
+        return Price(problem=" ".join(invalid.errors.values()), **money(request, draft.mode, {}))
     problem = said = ""
-    quote = None
+    quote, team, demo = None, current_team(request), dispatch.demo_mode()
     try:
-        quote = lifecycle.quote(billing) if ask else lifecycle.known_quote(billing, dispatch.demo_mode())
+        quote = lifecycle.quote(billing, team) if ask else lifecycle.known_quote(billing, demo, team)
     except lifecycle.NoPrice as no:
         problem, said = str(no), no.upstream_words
     asking = quote is None and not ask
-    team = current_team(request)
     more = weighed(request.user, team, forms.project_of(draft, team), draft.mode, quote.credits if quote else 0)
-    return Price(words, quote, asking, problem, said, **money(request, draft.mode), **more)
+    return Price(words, quote, asking, problem, said, **money(request, draft.mode, billing), **more)
 
 
 def weighed(user: User, team: Team, project: Project | None, mode: str, price: int) -> dict[str, Any]:
@@ -142,15 +141,16 @@ def weighed(user: User, team: Team, project: Project | None, mode: str, price: i
     return {"verdict": verdict, "meters": of_rooms(verdict.rooms, user, price), "approver": approver}
 
 
-def money(request: Request, mode: str) -> dict[str, Any]:
-    demo = dispatch.demo_mode()
-    known = dispatch.balance(demo)
+def money(request: Request, mode: str, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What a clip would do to the balance, and when it would be ready."""
+    demo, team = dispatch.demo_mode(), current_team(request)
+    known = dispatch.balance(demo, team)
     own = ledger.totals(user=request.user, since=ledger.month_start(), demo=demo)
     return {
         "balance": known[0] if known else None,
         "spent": own.spent,
         "held": own.held,
-        "ready": pacing.foreseen(0, story.usual(mode, demo)),
+        "ready": forecast.Outlook(demo).draft(request.user, team, dispatch.kind_of(mode, params)),
     }
 
 

@@ -97,7 +97,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     chosen = request.session.get(TEAM_IN_SESSION)
     team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
     demo = dispatch.demo_mode()
-    known = dispatch.balance(demo)
+    known = dispatch.balance(demo, team)
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
     decides = access.manages_any(user)
     return {
@@ -110,6 +110,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "held_now": own.held,
         "running_count": Generation.objects.filter(team=team, status__in=UNFINISHED).count() if team else 0,
         "disk_low": dispatch.disk_is_low(),
+        "frozen": not demo and dispatch.frozen(),
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
         "may_manage": team is not None and access.may_manage(user, team),

@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
 from generations import access, accounts, catalogue, dispatch, waiting
-from generations.models import ApiAccount, ApiKey, BalanceReading, SwitchedOff
+from generations.models import ApiAccount, ApiKey, BalanceReading, SwitchedOff, Team
 from generations.views.gate import Request
 
 EVERYDAY = ("", "turn", "slots", "paused", "account")  # of dispatch.WAITING: no news, or said by the account's state
@@ -52,6 +52,7 @@ class Panel:
     reading: BalanceReading | None
     keys: list[ApiKey]
     lane: str  # why new clips wait, when an admin may want to know
+    teams: list[Team]  # it may be reserved for
 
 
 def _panel(account: ApiAccount) -> Panel:
@@ -63,6 +64,7 @@ def _panel(account: ApiAccount) -> Panel:
         reading=account.readings.order_by("-at", "-pk").first(),
         keys=list(account.keys.exclude(state=ApiKey.State.REPLACED).order_by("pk")),
         lane="" if lane in EVERYDAY else dispatch.WAITING[lane],
+        teams=list(Team.objects.order_by("name")),
     )
 
 
@@ -246,6 +248,18 @@ def share_account(request: Request, pk: int) -> HttpResponse:
     """Whether nothing but Dailies spends on this account, which is what lets a clean balance decide."""
     account = get_object_or_404(ApiAccount, pk=pk, demo=False)
     accounts.set_exclusive(account, request.POST.get("exclusive") == "1")
+    return _panel_again(request, account)
+
+
+@admins_only
+@require_POST
+def reserve_account(request: Request, pk: int) -> HttpResponse:
+    """Keeps an account for one team, or opens it to all again. What is under way on it goes on."""
+    account = get_object_or_404(ApiAccount, pk=pk, demo=False)
+    chosen = request.POST.get("team")
+    if chosen is None or not (chosen == "" or (chosen.isdecimal() and len(chosen) < 19)):
+        raise Http404("No such team.")
+    accounts.reserve_for(account, get_object_or_404(Team, pk=int(chosen)) if chosen else None)
     return _panel_again(request, account)
 
 

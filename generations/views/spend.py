@@ -75,7 +75,7 @@ def page(request: Request) -> HttpResponse:
     demo = dispatch.demo_mode()
     rows = reports.books(demo, team=team) if view == "team" else reports.books(demo, user=request.user)
     figures = reports.figures(rows, month)
-    known = dispatch.balance(demo)
+    known = dispatch.balance(demo, team)
     context: dict[str, Any] = {
         "view": "team" if view == "team" else "mine",
         "may_see_team": may_see_team,
@@ -89,7 +89,7 @@ def page(request: Request) -> HttpResponse:
     }
     if view == "team":
         context |= _team(team, rows, month)
-        context["days_left"] = reports.days_left(known[0], demo) if known else None
+        context["days_left"] = reports.days_left(known[0], demo, team) if known else None
     else:
         entries = Paginator(reports.behind(rows, month), PAGE).get_page(request.GET.get("page"))
         context["entries"] = entries

@@ -12,7 +12,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 
-from generations import archive
+from generations import archive, dispatch, safe_mode
 
 
 class Command(BaseCommand):
@@ -22,6 +22,8 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         archive.sweep()
         prepare_database()
+        if frozen_words():
+            self.stderr.write(frozen_words())
         collect_static(settings.DATA_DIR / "static.stamp")
 
 
@@ -34,6 +36,14 @@ def prepare_database() -> None:
     except OperationalError as error:
         raise CommandError(f"DATABASE_URL: the database does not answer: {str(error).strip()}") from None
     call_command("ensure_accounts", verbosity=0)
+    safe_mode.check()
+
+
+def frozen_words() -> str:
+    """What the console says when this database is older than what was sent; empty otherwise."""
+    if not dispatch.frozen():
+        return ""
+    return "Nothing is sent: this database is older than what was sent. An admin looks and releases under Settings."
 
 
 def collect_static(stamp: Path) -> None:

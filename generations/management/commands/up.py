@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from generations.management.commands.prepare import collect_static, prepare_database
+from generations.management.commands.prepare import collect_static, frozen_words, prepare_database
 from generations.models import SetupCode, User
 from veevid_site import broker, celery_app, probe, programs
 from veevid_site.supervisor import AskedToStop, CannotRun, Program, Supervisor, take_lock
@@ -70,6 +70,8 @@ class Command(BaseCommand):
         self.say(f"  upstream  {mode}")
         self.say(f"  data      {settings.DATA_DIR}  (logs in logs/)")
         self.say("  stop      Ctrl-C")
+        if frozen_words():
+            self.say(boxed("Safe mode", frozen_words()))
         if first_run:
             self.say(boxed("Make the first admin:", f"{address}/welcome/", "with the code", SetupCode.issue()))
 

@@ -1,0 +1,194 @@
+"""When clips are likely ready: what people are told, and how often it held. outlook.py is the arithmetic behind it."""
+
+from collections import Counter
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
+from django.utils import timezone
+
+from generations import dispatch, outlook, pacing
+from generations.models import RENDERING, ApiAccount, ApiKey, Forecast, Generation, Status, Team, User
+from generations.outlook import Range
+
+DRAFT = 2**62  # stands for a clip that is not confirmed yet
+NEWEST = 400  # clips among which those of the last hours are sought
+LAST, ENOUGH = 100, 10  # clips that are counted; below, nothing is said
+
+#: Words of dispatch.WAITING that end by themselves. For as long as another stands, nobody can tell.
+PASSES = ("", "turn", "slots", "hour", "busy", "checking", "limit", "unreachable")
+
+TOLD = ("pk", "owner_id", "queued_at", "team_id", *dispatch.KIND)
+
+
+@dataclass
+class Outlook:
+    """What the forecasts of one moment have in common, asked for once. Of the real accounts, or of demo mode."""
+
+    demo: bool
+    now: datetime = field(default_factory=timezone.now)
+    _kinds: dict[pacing.Kind, outlook.Kind] = field(default_factory=dict)
+
+    @cached_property
+    def accounts(self) -> list[ApiAccount]:
+        """Those that clips go out on, the reserved ones first."""
+        works = ApiKey.objects.filter(account=OuterRef("pk"), state=ApiKey.State.ACTIVE)
+        rows = dispatch.accounts(self.demo).filter(Exists(works), state=ApiAccount.State.OPEN)
+        found = list(rows.order_by(F("team").asc(nulls_last=True), "pk"))
+        goes_on = found and dispatch.lane(found[0], self.now) in PASSES  # what stops one of these for good stops all
+        return found if goes_on else []
+
+    @cached_property
+    def load(self) -> pacing.Load:
+        """Of one account, which stands for all: they are filled alike when there is much to do."""
+        common = [account for account in self.accounts if account.team_id is None]
+        one = next(iter(common or self.accounts), None)
+        return dispatch.load(one, self.now) if one else pacing.Load([], 0, 0)
+
+    @cached_property
+    def seen(self) -> list[tuple[pacing.Kind, float]]:
+        return dispatch.seen(self.demo)
+
+    def kind(self, kind: pacing.Kind) -> outlook.Kind:
+        """How clips of one kind do. The simulator is faster than what upstream says of itself."""
+        if kind not in self._kinds:
+            seen, usual = pacing.samples(self.seen, kind)
+            if len(seen) < pacing.ENOUGH and self.demo:
+                seen = [took / settings.DEMO_SPEED for took in pacing.PRIOR]
+                usual = [seen]
+            self._kinds[kind] = outlook.kind(seen, usual, self.load)
+        return self._kinds[kind]
+
+    def takes(self, generation: Generation) -> list[float]:
+        """From being sent to being noticed, in seconds: each as likely as the others, sorted."""
+        return list(self.kind(dispatch.kind_of(generation.mode, generation.params)).takes)
+
+    def rest(self, generation: Generation) -> list[float]:
+        """How much longer one that renders may take; empty when it took longer than all before."""
+        elapsed = (self.now - (generation.sent_at or generation.created_at)).total_seconds()
+        return [took - elapsed for took in self.takes(generation) if took > elapsed]
+
+    def line(self, only: int | None = None) -> dict[int, Range]:
+        """Between how many seconds from now each of the line is ready (`only`: this one at least)."""
+        return self._play([self._turn(row) for row in self._waiting()], only)
+
+    def draft(self, who: User, team: Team, kind: pacing.Kind) -> Range:
+        """Of a clip that is not confirmed yet: if it were now. Without an account that is open, from being sent on."""
+        mine = outlook.Turn(DRAFT, who.pk, team.pk, 0.0, self.kind(kind))
+        line = [mine if row[0] == DRAFT else self._turn(row) for row in self._waiting((DRAFT, who.pk, self.now))]
+        return self._play(line, DRAFT).get(DRAFT) or outlook.between(mine.kind.takes)
+
+    def _waiting(self, more: tuple[int, int, datetime] | None = None) -> list[tuple[Any, ...]]:
+        """The line, in the order in which it will be sent."""
+        rows: dict[int, tuple[Any, ...]] = {
+            row[0]: row for row in dispatch.queued(self.demo, self.now).values_list(*TOLD)
+        }
+        if more:
+            rows[more[0]] = more
+        under_way = Generation.objects.filter(quote__account__demo=self.demo, status__in=RENDERING)
+        running = Counter(under_way.values_list("owner_id", flat=True))
+        order = dispatch.in_turn(((pk, who, at) for pk, who, at, *_ in rows.values()), running)
+        return [rows[pk] for pk in order]
+
+    def _turn(self, row: tuple[Any, ...], sign: int = 1) -> outlook.Turn:
+        pk, who, at, team, *kind = row
+        return outlook.Turn(sign * pk, who, team, (at - self.now).total_seconds(), self.kind(tuple(kind)))
+
+    def _play(self, line: list[outlook.Turn], only: int | None) -> dict[int, Range]:
+        if not line or not self.accounts:
+            return {}
+        newest = Generation.objects.filter(quote__account__demo=self.demo).exclude(status=Status.AWAITING_APPROVAL)
+        since = self.now - timedelta(seconds=outlook.LATELY)
+        rows = newest.order_by("-pk").values_list(*TOLD)[:NEWEST]
+        lately = [self._turn(row, -1) for row in rows if since < row[2] <= self.now]
+        return outlook.ready(self._places(), line, self.load, lately, only)
+
+    def _places(self) -> list[outlook.Place]:
+        unknown = Q(status=Status.UNCONFIRMED, sent_at__gt=self.now - dispatch.UNKNOWN_HOLDS_A_SLOT)
+        held = Generation.objects.filter(Q(status__in=RENDERING) | unknown, account__in=self.accounts)
+        under_way: dict[int | None, list[outlook.Place]] = {}
+        teams = {account.pk: account.team_id for account in self.accounts}
+        for pk, account, who, at, *kind in held.values_list("pk", "account_id", "owner_id", "sent_at", *dispatch.KIND):
+            elapsed = max((self.now - at).total_seconds(), 0.0) if at else 0.0
+            free = outlook.left(self.kind(tuple(kind)).takes, elapsed)
+            under_way.setdefault(account, []).append(outlook.Place(pk, teams[account], who, free))
+        places = []
+        for account in self.accounts:
+            taken = under_way.get(account.pk, [])
+            wait = (account.wait_until - self.now).total_seconds() if account.wait_until else 0.0
+            empty = outlook.Place(0, account.team_id, free=(max(wait, 0.0),))
+            places += taken + [empty] * (pacing.AT_ONCE - len(taken))
+        return places
+
+
+# -- what was told, and whether it held -------------------------------------------------------------------------------
+
+
+def tell(generation: Generation, stage: str) -> None:
+    """Remembers between which times this clip was said to be ready. Nothing, while nobody can tell."""
+    seen_from = Outlook(generation.quote.account.demo)
+    if stage == Forecast.Stage.QUEUED:
+        told = seen_from.line(only=generation.pk).get(generation.pk)
+    else:
+        told = outlook.between(seen_from.takes(generation))
+    if told is None:
+        return
+    low, high = (seen_from.now + timedelta(seconds=seconds) for seconds in told)
+    Forecast.objects.update_or_create(
+        generation=generation, stage=stage, defaults={"at": seen_from.now, "low": low, "high": high}
+    )
+
+
+def kept() -> QuerySet[Forecast]:
+    """Of clips that are ready."""
+    return Forecast.objects.filter(generation__status=Status.COMPLETED, generation__finished_at__isnull=False)
+
+
+@dataclass(frozen=True)
+class Record:
+    """Of so many clips, how many were ready within the time that was said when they were confirmed."""
+
+    clips: int
+    held: int
+
+
+def record(team: Team) -> Record | None:
+    """Of a team's last clips. None: too few to say."""
+    told = kept().filter(stage=Forecast.Stage.QUEUED, generation__team=team)
+    last = list(told.order_by("-pk").values_list("low", "generation__finished_at", "high")[:LAST])
+    if len(last) < ENOUGH:
+        return None
+    return Record(len(last), sum(low <= ready <= high for low, ready, high in last if ready))
+
+
+@dataclass(frozen=True)
+class Row:
+    """How well one model's clips kept to what was said of them at one stage."""
+
+    mode: str
+    said: str
+    clips: int
+    held: int
+    sooner: int
+    later: int
+
+
+def by_model() -> list[Row]:
+    """Of all clips that are ready, demo mode's too."""
+    sooner, later = Q(generation__finished_at__lt=F("low")), Q(generation__finished_at__gt=F("high"))
+    groups = kept().values("generation__mode", "stage").order_by("generation__mode", "stage")
+    counts = groups.annotate(clips=Count("pk"), sooner=Count("pk", filter=sooner), later=Count("pk", filter=later))
+    return [
+        Row(
+            row["generation__mode"],
+            Forecast.Stage(row["stage"]).label,
+            row["clips"],
+            row["clips"] - row["sooner"] - row["later"],
+            row["sooner"],
+            row["later"],
+        )
+        for row in counts
+    ]
