@@ -79,6 +79,7 @@ def announce(submission: Submission) -> None:
         "prompt": generation.prompt,
         "owner": generation.owner.email,
         "team": generation.team.name,
+        "project": generation.project.name if generation.project else "",
     }
     sentlog.append(_folder(), line, sync=True)
 
@@ -359,7 +360,14 @@ def take_in(nonce: str, who: User) -> Generation:
             raise CannotTakeIn(f"There is no team {said.get('team')} here, and you are in none.")
         generation, made = Generation.objects.select_related("quote__account").get_or_create(
             nonce=uuid.UUID(nonce),
-            defaults={"owner": owner, "team": team, "quote": _quote(account, said), **_as_confirmed(said)},
+            defaults={
+                "owner": owner,
+                "team": team,
+                "project": team.projects.filter(name=said.get("project", "")).first(),
+                "day": team.day(_at(said)),
+                "quote": _quote(account, said),
+                **_as_confirmed(said),
+            },
         )
         if made:
             _attach_media(generation, said)

@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import approvals, archive, dispatch, lifecycle, reconcile, safe_mode, sending
+from generations import approvals, archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -22,6 +22,14 @@ def tick() -> None:
     for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
+
+
+@shared_task
+def compare() -> None:
+    """Every half minute: the balances that Veevid told, against the books."""
+    for account in books.unread():
+        books.read(account)
+    books.compare()
 
 
 @shared_task

@@ -17,6 +17,7 @@ FLOORS = {
         "lifecycle",
         "approvals",
         "steering",
+        "books",
         "dispatch",
         "archive",
         "reconcile",

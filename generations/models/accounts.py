@@ -36,6 +36,14 @@ class ApiAccount(models.Model):
     wait_until = models.DateTimeField(null=True, blank=True, help_text="No new submission before this time.")
     wait_why = models.CharField(max_length=20, blank=True)
     unreachable = models.PositiveIntegerField(default=0, help_text="Requests in a row that could not be sent.")
+    compared = models.ForeignKey(
+        "BalanceReading",
+        on_delete=models.PROTECT,
+        null=True,
+        related_name="+",
+        help_text="The newest reading taken while nothing was under way: up to it the books are settled.",
+    )
+    examined = models.BigIntegerField(default=0, help_text="Primary key of the newest reading that was looked at.")
     created_at = models.DateTimeField(default=timezone.now)
 
     def __str__(self) -> str:

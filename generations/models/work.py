@@ -164,6 +164,7 @@ class Generation(models.Model):
         indexes = [
             models.Index(fields=["team", "-id"]),
             models.Index(fields=["status", "next_look_at"]),
+            models.Index(fields=["status", "-finished_at"]),
             models.Index(fields=["owner", "-id"]),
             models.Index(fields=["project", "-id"]),
         ]

@@ -31,7 +31,7 @@ def sum_up(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0006_teams_budgets_books'),
+        ('generations', '0007_teams_budgets_books'),
     ]
 
     operations = [
