@@ -24,6 +24,12 @@ def may_generate(user: User, team: Team) -> bool:
     return user.is_active and _has_role(user, team, Role.MEMBER, Role.MANAGER)
 
 
+def makers_of(team: Team) -> QuerySet[User]:
+    """Whoever may generate in a team, by name."""
+    makes = Membership.objects.filter(team=team, role__in=(Role.MEMBER, Role.MANAGER))
+    return User.objects.filter(is_active=True, memberships__in=makes).order_by("name", "pk")
+
+
 def may_see_team_spend(user: User, team: Team) -> bool:
     return user.is_staff or _has_role(user, team, Role.MANAGER)
 
@@ -45,6 +51,11 @@ def may_change_role(user: User, membership: Membership) -> bool:
 def may_remove(user: User, membership: Membership) -> bool:
     """Managers and admins remove people from a team; everybody may leave one."""
     return membership.user_id == user.pk or may_manage(user, membership.team)
+
+
+def manages_any(user: User) -> bool:
+    """Managers of any team, and admins."""
+    return user.is_staff or Membership.objects.filter(user=user, role=Role.MANAGER).exists()
 
 
 def managed_generations(user: User) -> QuerySet[Generation]:

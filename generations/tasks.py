@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
+from generations import approvals, archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
 
 SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
 
@@ -17,6 +17,7 @@ def tick() -> None:
     safe_mode.check()
     for pk in sending.lost():
         sending.lose(pk)
+    approvals.expire()
     due = dispatch.due()
     for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:

@@ -3,6 +3,7 @@
 from django.urls import path
 
 from generations.views import (
+    approvals,
     compose,
     gallery,
     gate,
@@ -13,6 +14,7 @@ from generations.views import (
     safe_mode,
     settings,
     spend,
+    steering,
     team,
     welcome,
 )
@@ -42,6 +44,9 @@ urlpatterns = [
     path("media/<uuid:key>/poster", media.upload_poster, name="upload_poster"),
     path("queue", queue.page, name="queue"),
     path("queue/live", queue.live, name="queue_live"),
+    path("approvals", approvals.page, name="approvals"),
+    path("approvals/<int:pk>/approve", approvals.approve, name="approve"),
+    path("approvals/<int:pk>/reject", approvals.reject, name="reject"),
     path("spend", spend.page, name="spend"),
     path("team", team.page, name="team"),
     path("team/invite", people.invite, name="invite"),
@@ -60,6 +65,16 @@ urlpatterns = [
     path("people/<int:pk>/admin", people.set_admin, name="set_admin"),
     path("people/<int:pk>/open", people.set_open, name="set_person_open"),
     path("people/<int:pk>/second-factor", people.forget_second_factor, name="forget_second_factor"),
+    path("team/projects", steering.add_project, name="add_project"),
+    path("team/projects/<int:pk>", steering.rename_project, name="rename_project"),
+    path("team/projects/<int:pk>/archive", steering.archive_project, name="archive_project"),
+    path("team/budgets", steering.add_budget, name="add_budget"),
+    path("team/budgets/<int:pk>", steering.change_budget, name="change_budget"),
+    path("team/budgets/<int:pk>/reset", steering.reset_budget, name="reset_budget"),
+    path("team/budgets/<int:pk>/end", steering.end_budget, name="end_budget"),
+    path("team/rules", steering.set_rule, name="set_rule"),
+    path("team/rules/<int:pk>/remove", steering.remove_rule, name="remove_rule"),
+    path("team/time-zone", steering.set_time_zone, name="set_time_zone"),
     path("settings", settings.page, name="settings"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<int:pk>/test", settings.test_key, name="test_key"),

@@ -16,6 +16,7 @@ FLOORS = {
         "safe_mode",
         "lifecycle",
         "approvals",
+        "steering",
         "books",
         "dispatch",
         "archive",

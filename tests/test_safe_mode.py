@@ -22,6 +22,7 @@ from generations import accounts, dispatch, ledger, lifecycle, safe_mode, sendin
 from generations.models import (
     ApiAccount,
     Clip,
+    DaySum,
     Decision,
     Freeze,
     Generation,
@@ -96,6 +97,7 @@ def forget_submission(generation: Generation, status: str = Status.QUEUED) -> No
 def forget_generation(generation: Generation) -> None:
     """What a restore does to a clip that was confirmed after the backup."""
     LedgerEntry.objects.filter(generation=generation)._raw_delete("default")
+    DaySum.objects.all().delete()
     Submission.objects.filter(generation=generation).delete()
     GenerationMedia.objects.filter(generation=generation).delete()
     Generation.objects.filter(pk=generation.pk).delete()

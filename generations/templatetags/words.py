@@ -31,6 +31,13 @@ def in_list(text: str) -> list[str]:
 
 
 @register.filter
+def until(at: datetime) -> SafeString:
+    """How long until a time, with the exact one on hover."""
+    exact = f"{timezone.localtime(at):%-d %B %Y, %H:%M}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, words.remaining(at))
+
+
+@register.filter
 def model_name(mode: str) -> str:
     """The name of a model, also of one that left the catalogue."""
     model = catalogue.MODELS.get(mode)

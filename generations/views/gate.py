@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
 from kombu.exceptions import OperationalError
 
-from generations import access, dispatch, ledger, tasks
+from generations import access, approvals, dispatch, ledger, tasks
 from generations.models import UNFINISHED, Generation, Team, User
 
 logger = logging.getLogger(__name__)
@@ -100,6 +100,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     demo = dispatch.demo_mode()
     known = dispatch.balance(demo, team)
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
+    decides = access.manages_any(user)
     return {
         "theme": user.theme,
         "demo": demo and bool(settings.SIMULATOR_URL),
@@ -114,6 +115,8 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "may_configure": access.may_configure(user),
         "may_generate": team is not None and access.may_generate(user, team),
         "may_manage": team is not None and access.may_manage(user, team),
+        "decides": decides,
+        "to_decide": approvals.to_decide(user).count() if decides else 0,
     }
 
 

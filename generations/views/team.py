@@ -4,14 +4,16 @@ A section is a template and the function that makes its context; the module with
 `@section("projects")`, whose template is `team/_projects.html`. It is drawn with the page, and alone under htmx.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
+from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
@@ -65,16 +67,23 @@ def show(request: Request, team: Team, status: int = 200, **more: Any) -> HttpRe
     return render(request, "team.html", context | {"team": team} | more, status=status)
 
 
-def done(request: Request, team: Team, name: str) -> HttpResponse:
-    """After a change: the section alone under htmx, else the page again at its place."""
-    if request.htmx:
-        return render(request, f"team/_{name}.html", SECTIONS[name](request, team) | {"team": team, "alone": True})
-    return HttpResponseRedirect(f"{reverse('team')}#{name}")
+def done(request: Request, team: Team, name: str, sentence: str = "", also: Sequence[str] = ()) -> HttpResponse:
+    """After a change: under htmx the section alone, with those that `also` show it; else the page at its place."""
+    if sentence:
+        messages.success(request, sentence)
+    if not request.htmx:
+        return HttpResponseRedirect(f"{reverse('team')}#{name}")
+    parts = [_part(request, team, name, alone=True), *(_part(request, team, other, oob=True) for other in also)]
+    return HttpResponse("".join(parts))
 
 
 def refused(request: Request, team: Team, name: str, **more: Any) -> HttpResponse:
     """After a form that was not taken: the same with what is wrong, as 422. Nothing was changed."""
     if not request.htmx:
         return show(request, team, 422, **more)
-    context = SECTIONS[name](request, team) | {"team": team, "alone": True} | more
-    return render(request, f"team/_{name}.html", context, status=422)
+    return HttpResponse(_part(request, team, name, alone=True, **more), status=422)
+
+
+def _part(request: Request, team: Team, name: str, **more: Any) -> str:
+    context = SECTIONS[name](request, team) | {"team": team} | more
+    return render_to_string(f"team/_{name}.html", context, request)
