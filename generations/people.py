@@ -230,7 +230,7 @@ def set_admin(who: User, person: User, on: bool, origin: Origin) -> None:
             _not_the_last(person, admins)
         if not User.objects.filter(pk=person.pk, is_staff=not on).update(is_staff=on, is_superuser=on):
             return
-        audit.record(who, "admin.made" if on else "admin.unmade", str(person), **origin, person=person.pk)
+        audit.record(who, "admin.made" if on else "admin.unmade", str(person), team=None, **origin, person=person.pk)
         _revoke_idle(who, _now(person), origin)
 
 
@@ -245,7 +245,7 @@ def close(who: User, person: User, origin: Origin) -> int:
         _not_the_last(person, admins)
         if not User.objects.filter(pk=person.pk, is_active=True).update(is_active=False):
             return 0
-        audit.record(who, "person.closed", str(person), **origin, person=person.pk)
+        audit.record(who, "person.closed", str(person), team=None, **origin, person=person.pk)
         _revoke_idle(who, _now(person), origin)
         cancelled = _cancel_parked(person, "account closed")
         _end_sessions(person)
@@ -256,7 +256,7 @@ def reopen(who: User, person: User, origin: Origin) -> None:
     with transaction.atomic():
         _only_admins(who, lock_admins())
         if User.objects.filter(pk=person.pk, is_active=False).update(is_active=True):
-            audit.record(who, "person.reopened", str(person), **origin, person=person.pk)
+            audit.record(who, "person.reopened", str(person), team=None, **origin, person=person.pk)
 
 
 def _end_sessions(person: User) -> None:
@@ -318,7 +318,7 @@ def require_second_factor(who: User, on: bool, origin: Origin) -> None:
         raise CannotDo(f"Set up your own second factor first, under Your account. {NOTHING}")
     with transaction.atomic():
         SiteRules.objects.update_or_create(pk=1, defaults={"admins_need_second_factor": on})
-        audit.record(who, "second_factor.rule", "admins need one" if on else "nobody needs one", **origin)
+        audit.record(who, "second_factor.rule", "admins need one" if on else "nobody needs one", team=None, **origin)
 
 
 def forget_second_factor(who: User, person: User, origin: Origin) -> None:
@@ -333,7 +333,7 @@ def drop_second_factor(who: User | None, person: User, origin: Origin) -> None:
     """The same, asked for on the server's console by nobody in particular."""
     if Authenticator.objects.filter(user=person).delete()[0]:
         _end_sessions(person)
-        audit.record(who, "second_factor.removed", str(person), **origin, person=person.pk)
+        audit.record(who, "second_factor.removed", str(person), team=None, **origin, person=person.pk)
 
 
 # -- sign-in by the company's own provider ----------------------------------------------------------------------------
