@@ -6,6 +6,7 @@ import re
 import pytest
 from allauth.mfa.models import Authenticator
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
@@ -122,6 +123,16 @@ def test_an_admin_removes_a_lost_one_and_the_person_signs_in_with_the_password(a
     assert old.get("/").status_code == 302
     assert signed_in("mara@example.com").get("/").status_code == 200
     assert AuditEntry.objects.get().action == "second_factor.removed"
+
+
+def test_the_only_admin_gets_it_removed_on_the_console(ada, capsys) -> None:
+    set_up(signed_in("ada@example.com"))
+    call_command("forget_second_factor", "Ada@example.com")
+    assert "password alone" in capsys.readouterr().out
+    assert signed_in("ada@example.com").get("/").status_code == 200
+    assert (AuditEntry.objects.get().who, AuditEntry.objects.get().agent) == (None, "manage.py")
+    with pytest.raises(CommandError, match="Nobody has this email address"):
+        call_command("forget_second_factor", "eve@example.com")
 
 
 PAGES = [
