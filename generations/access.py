@@ -24,6 +24,12 @@ def may_generate(user: User, team: Team) -> bool:
     return user.is_active and _has_role(user, team, Role.MEMBER, Role.MANAGER)
 
 
+def makers_of(team: Team) -> QuerySet[User]:
+    """Whoever may generate in a team, by name."""
+    makes = Membership.objects.filter(team=team, role__in=(Role.MEMBER, Role.MANAGER))
+    return User.objects.filter(is_active=True, memberships__in=makes).order_by("name", "pk")
+
+
 def may_see_team_spend(user: User, team: Team) -> bool:
     return user.is_staff or _has_role(user, team, Role.MANAGER)
 
@@ -31,6 +37,25 @@ def may_see_team_spend(user: User, team: Team) -> bool:
 def may_manage(user: User, team: Team) -> bool:
     """People, projects, budgets and rules of a team: its managers, and the site's admins."""
     return user.is_active and may_see_team_spend(user, team)
+
+
+def may_invite(user: User, team: Team) -> bool:
+    """Into a team, as whatever it has roles for."""
+    return may_manage(user, team)
+
+
+def may_change_role(user: User, membership: Membership) -> bool:
+    return may_manage(user, membership.team)
+
+
+def may_remove(user: User, membership: Membership) -> bool:
+    """Managers and admins remove people from a team; everybody may leave one."""
+    return membership.user_id == user.pk or may_manage(user, membership.team)
+
+
+def manages_any(user: User) -> bool:
+    """Managers of any team, and admins."""
+    return user.is_staff or Membership.objects.filter(user=user, role=Role.MANAGER).exists()
 
 
 def managed_generations(user: User) -> QuerySet[Generation]:
@@ -49,6 +74,11 @@ def may_approve(user: User, generation: Generation) -> bool:
 def may_configure(user: User | AnonymousUser) -> bool:
     """Accounts, keys and models: the site's admins."""
     return user.is_authenticated and user.is_active and user.is_staff
+
+
+def may_govern(user: User | AnonymousUser) -> bool:
+    """Who is an admin, who may sign in, which teams there are: the site's admins."""
+    return may_configure(user)
 
 
 def generations_for(user: User) -> QuerySet[Generation]:

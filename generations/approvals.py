@@ -6,11 +6,14 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from generations import access, budgets, forecast, ledger, lifecycle
+from generations import access, audit, budgets, forecast, ledger, lifecycle
 from generations.models import Approval, Forecast, Generation, Status, User
 from generations.words import credits
 
 Verdict = Approval.Verdict
+
+
+TOO_LATE = "This request was decided or cancelled already. Nothing was changed."
 
 
 class CannotDecide(Exception):
@@ -28,15 +31,16 @@ class PriceChanged(Exception):
         self.now = now
 
 
-def approve(generation: Generation, who: User, shown: int) -> None:
+def approve(generation: Generation, who: User, shown: int, **origin: str) -> None:
     """Lets a parked request into the line, at the price of now. `shown` is the price the manager saw.
 
     Raises CannotDecide, PriceChanged, budgets.OverBudget, or lifecycle.NoPrice; then nothing changed.
     """
     _check(generation, who)
-    price = lifecycle.ask_price(generation.quote.billing, generation.quote.account.demo, generation.team_id)
-    if price.credits > max(shown, generation.price):
-        raise PriceChanged(max(shown, generation.price), price.credits)
+    held = generation.price
+    price = lifecycle.ask_price(generation.quote.billing, generation.quote.account.demo, generation.team)
+    if price.credits > max(shown, held):
+        raise PriceChanged(max(shown, held), price.credits)
     with transaction.atomic():
         team = budgets.lock(generation.team_id)
         verdict = budgets.weigh(
@@ -46,42 +50,50 @@ def approve(generation: Generation, who: User, shown: int) -> None:
             generation.mode,
             price.credits,
             price.account.demo,
-            held=generation.price,
+            held=held,
+            day=generation.day,
         )
         if verdict.refusing:
-            raise budgets.OverBudget(price.credits, verdict.refusing, held=generation.price)
-        _close(generation, Verdict.APPROVED, who, "")
-        if price.credits != generation.price:
+            raise budgets.OverBudget(price.credits, verdict.refusing, held=held)
+        if not generation.move(Status.QUEUED, quote=price, queued_at=timezone.now()):
+            raise CannotDecide(TOO_LATE)
+        if price.credits != held:
             ledger.adjust(generation, price.credits, "price of the day of approval")
-        moved = generation.move(Status.QUEUED, price=price.credits, quote=price, queued_at=timezone.now())
-        if not moved:
-            raise CannotDecide("This request was cancelled meanwhile. Nothing was changed.")
+            Generation.objects.filter(pk=generation.pk).update(price=price.credits)
+            generation.price = price.credits
+        _close(generation, Verdict.APPROVED, who, "")
+        audit.record(who, "approval.approved", _words(generation), team=team, generation=generation.pk, **origin)
     forecast.tell(generation, Forecast.Stage.QUEUED)
 
 
-def reject(generation: Generation, who: User, reason: str) -> None:
+def reject(generation: Generation, who: User, reason: str, **origin: str) -> None:
     """Ends a parked request and gives its credits back. The reason is for the person who asked."""
     _check(generation, who)
-    if not reason.strip():
+    reason = reason.strip()
+    if not reason:
         raise CannotDecide("Say why, in a few words: the person who asked reads it. Nothing was changed.")
     with transaction.atomic():
-        _close(generation, Verdict.REJECTED, who, reason.strip())
         _end(generation, f"rejected by {who.get_full_name()}")
+        _close(generation, Verdict.REJECTED, who, reason)
+        words = f"{_words(generation)}: {reason}"
+        audit.record(who, "approval.rejected", words, team=generation.team, generation=generation.pk, **origin)
 
 
 def expire(now: datetime | None = None) -> list[Generation]:
     """Ends what nobody decided in time. Returns what it ended."""
-    now = now or timezone.now()
-    ended = []
-    late = Approval.objects.filter(verdict=Verdict.OPEN, expires_at__lte=now).select_related(
-        "generation__quote__account"
+    late = Approval.objects.filter(
+        verdict=Verdict.OPEN, expires_at__lte=now or timezone.now(), generation__status=Status.AWAITING_APPROVAL
     )
-    for approval in late:
+    ended = []
+    for approval in late.select_related("generation__team", "generation__owner", "generation__quote__account"):
         generation = approval.generation
         try:
             with transaction.atomic():
-                _close(generation, Verdict.EXPIRED, None, "nobody decided in time")
                 _end(generation, "expired: nobody approved it in time")
+                _close(generation, Verdict.EXPIRED, None, "nobody decided in time")
+                audit.record(
+                    None, "approval.expired", _words(generation), team=generation.team, generation=generation.pk
+                )
         except CannotDecide:
             continue
         ended.append(generation)
@@ -90,9 +102,19 @@ def expire(now: datetime | None = None) -> list[Generation]:
 
 def waiting_for(user: User) -> QuerySet[Approval]:
     """Open requests that this person may see as a manager, oldest first. Their own are among them."""
-    return Approval.objects.filter(verdict=Verdict.OPEN, generation__in=access.managed_generations(user)).order_by(
-        "asked_at", "pk"
-    )
+    managed = access.managed_generations(user).filter(status=Status.AWAITING_APPROVAL)
+    return Approval.objects.filter(verdict=Verdict.OPEN, generation__in=managed).order_by("asked_at", "pk")
+
+
+def to_decide(user: User) -> QuerySet[Approval]:
+    """Those of them that wait for this very person."""
+    return waiting_for(user).exclude(generation__owner=user)
+
+
+def decided_for(user: User) -> QuerySet[Approval]:
+    """What became of the others, newest first."""
+    decided = Approval.objects.filter(generation__in=access.managed_generations(user), decided_at__isnull=False)
+    return decided.order_by("-decided_at", "-pk")
 
 
 def _check(generation: Generation, who: User) -> None:
@@ -101,19 +123,26 @@ def _check(generation: Generation, who: User) -> None:
     if not access.may_approve(who, generation):
         raise CannotDecide("Only managers of the team and admins decide. Nothing was changed.")
     if generation.status != Status.AWAITING_APPROVAL:
-        raise CannotDecide("This request was decided or cancelled already. Nothing was changed.")
+        raise CannotDecide(TOO_LATE)
 
 
-def _close(generation: Generation, verdict: str, who: User | None, reason: str) -> None:
-    """The guarded end of the approval: of two decisions at once, one stands."""
-    closed = Approval.objects.filter(generation=generation, verdict=Verdict.OPEN).update(
-        verdict=verdict, who=who, reason=reason[:500], decided_at=timezone.now()
-    )
-    if not closed:
-        raise CannotDecide("This request was decided or cancelled already. Nothing was changed.")
+def _words(generation: Generation) -> str:
+    return f"{credits(generation.price)} for {generation.owner.get_full_name()}, {generation}"
+
+
+# Every way out of a parked request moves the generation first, then the sums, then the approval: in one order, so that
+# of two at once the second waits and then finds nothing to do.
 
 
 def _end(generation: Generation, why: str) -> None:
     if not generation.move(Status.CANCELLED, finished_at=timezone.now()):
-        raise CannotDecide("This request was cancelled meanwhile. Nothing was changed.")
+        raise CannotDecide(TOO_LATE)
     ledger.release(generation, why)
+
+
+def _close(generation: Generation, verdict: str, who: User | None, reason: str) -> None:
+    closed = Approval.objects.filter(generation=generation, verdict=Verdict.OPEN).update(
+        verdict=verdict, who=who, reason=reason[:500], decided_at=timezone.now()
+    )
+    if not closed:
+        raise CannotDecide(TOO_LATE)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 
-from django.db.models import F, Q, QuerySet, Sum
+from django.db.models import Q, QuerySet, Sum
 from django.utils import timezone
 
 from generations import catalogue
@@ -21,14 +21,19 @@ WITHIN = {Window.DAY: "today", Window.WEEK: "this week", Window.MONTH: "this mon
 
 @dataclass(frozen=True)
 class Room:
-    """One budget, and what is used of it in the window that runs."""
+    """One budget, and what is used of it in a window: held and spent, less what a reset forgave."""
 
     budget: Budget
     used: int
+    held: int = 0
 
     @property
     def left(self) -> int:
         return self.budget.credits - self.used
+
+    @property
+    def spent(self) -> int:
+        return max(self.used - self.held, 0)
 
     @property
     def name(self) -> str:
@@ -54,7 +59,9 @@ class OverBudget(Exception):
 class Verdict:
     """What budgets and rules say of a price. Hard budgets that do not fit are `refusing`."""
 
+    rooms: list[Room]  # of every budget that applies
     refusing: list[Room]
+    refused: list[str]  # the same, a sentence each
     asking: list[str]  # why a manager has to approve, a sentence each
     warning: list[str]
 
@@ -64,48 +71,69 @@ def lock(team_id: int) -> Team:
     return Team.objects.select_for_update(no_key=True).get(pk=team_id)
 
 
-def used(budget: Budget, today: date, demo: bool) -> int:
-    """Credits held or spent for generations confirmed in the window that runs, less what a reset forgave."""
-    first = budget.first_day(today)
-    rows = DaySum.objects.filter(team_id=budget.team_id, day__gte=first, demo=demo)
+def used(budget: Budget, day: date, demo: bool) -> int:
+    """Credits held or spent for generations confirmed in the window of a day, less what a reset forgave."""
+    return room(budget, day, demo).used
+
+
+def room(budget: Budget, day: date, demo: bool) -> Room:
+    """A budget in the window that a day lies in."""
+    first, last = budget.first_day(day), budget.last_day(day)
+    rows = DaySum.objects.filter(team_id=budget.team_id, day__gte=first, day__lte=last, demo=demo)
     if budget.user_id:
         rows = rows.filter(user_id=budget.user_id)
     if budget.project_id:
         rows = rows.filter(project_id=budget.project_id)
-    sums = rows.aggregate(sum=Sum(F("held") + F("spent"), default=0))
-    return sums["sum"] - (budget.forgiven if budget.forgiven_in == first else 0)
+    sums = rows.aggregate(held=Sum("held", default=0), spent=Sum("spent", default=0))
+    forgiven = budget.forgiven if budget.forgiven_in == first else 0
+    return Room(budget, sums["held"] + sums["spent"] - forgiven, sums["held"])
 
 
 def active(team: Team) -> QuerySet[Budget]:
     return Budget.objects.filter(team=team, ended_at=None).select_related("user", "project", "team").order_by("pk")
 
 
-def rooms(team: Team, user: User, project: Project | None, demo: bool) -> list[Room]:
-    """Every budget that a generation of this person, in this team, for this project counts against."""
+def rooms(team: Team, user: User, project: Project | None, demo: bool, day: date | None = None) -> list[Room]:
+    """Every budget that a generation of this person, in this team, for this project counts against, on a day."""
     whole = Q(user=None, project=None)
     mine = active(team).filter(whole | Q(user=user) | (Q(project=project) if project else Q(pk=None)))
-    today = team.day()
-    return [Room(budget, used(budget, today, demo)) for budget in mine]
+    day = day or team.day()
+    nearest = sorted(mine, key=lambda budget: (budget.user_id is None, budget.project_id is None, budget.pk))
+    return [room(budget, day, demo) for budget in nearest]
 
 
-def weigh(team: Team, user: User, project: Project | None, mode: str, price: int, demo: bool, held: int = 0) -> Verdict:
-    """Says what one price would do. `held` credits of it are counted already."""
-    short = [room for room in rooms(team, user, project, demo) if price - held > room.left]
+def weigh(
+    team: Team,
+    user: User,
+    project: Project | None,
+    mode: str,
+    price: int,
+    demo: bool,
+    *,
+    held: int = 0,
+    day: date | None = None,
+) -> Verdict:
+    """Says what one price would do. `held` credits of it are counted already, on its `day`; without one it is today."""
+    all_rooms = rooms(team, user, project, demo, day)
+    short = [room for room in all_rooms if price - held > room.left]
     more = [room for room in short if price > held]  # what costs no more than before passes
     asking = [f"{room.lacks(price - held)}." for room in more if room.budget.over == Over.PARK]
     rules = ApprovalRule.objects.filter(Q(mode="") | Q(mode=mode), team=team, above__lt=price).order_by("mode")
     return Verdict(
+        rooms=all_rooms,
         refusing=[room for room in more if room.budget.hard],
-        asking=[_in_words(rule) for rule in rules] + asking,
+        refused=[f"{room.lacks(price - held)}." for room in more if room.budget.hard],
+        asking=[in_words(rule) for rule in rules] + asking,
         warning=[f"{room.lacks(price - held)}." for room in more if room.budget.over == Over.WARN],
     )
 
 
-def _in_words(rule: ApprovalRule) -> str:
+def in_words(rule: ApprovalRule) -> str:
+    """A rule as the sentence that people read where it holds."""
     what = catalogue.MODELS[rule.mode].name if rule.mode in catalogue.MODELS else rule.mode
     if rule.above:
         return f"{what or 'Anything'} above {credits(rule.above)} needs approval."
-    return f"{what or 'Everything'} needs approval."
+    return f"Any {what or 'clip'} needs approval."
 
 
 # -- setting them -----------------------------------------------------------------------------------------------------
@@ -119,17 +147,23 @@ def check_amount(budget: Budget, amount: int, demo: bool) -> None:
     """Raises CannotSet for an amount below what is held or spent already: a budget never starts out exceeded."""
     already = used(budget, budget.team.day(), demo)
     if amount < already:
+        or_reset = ", or reset it" if budget.pk else ""
         raise CannotSet(
             f"{credits(already)} of it {'is' if already == 1 else 'are'} held or spent already. "
-            f"Choose at least that, or reset it. Nothing was changed."
+            f"Choose at least that{or_reset}. Nothing was changed."
         )
 
 
 def reset(budget: Budget, demo: bool) -> None:
-    """Begins the running window anew: what was used so far is not counted. The books stay as they are."""
-    first = budget.first_day(budget.team.day())
-    so_far = used(budget, budget.team.day(), demo) + (budget.forgiven if budget.forgiven_in == first else 0)
-    Budget.objects.filter(pk=budget.pk).update(forgiven=so_far, forgiven_in=first)
+    """Begins the running window anew: what was spent so far is not counted. The books stay as they are.
+
+    What is held still counts: were it forgiven and then given back, the budget would have room for it twice.
+    """
+    today = budget.team.day()
+    first = budget.first_day(today)
+    so_far = room(budget, today, demo)
+    forgiven = so_far.used - so_far.held + (budget.forgiven if budget.forgiven_in == first else 0)
+    Budget.objects.filter(pk=budget.pk).update(forgiven=forgiven, forgiven_in=first)
 
 
 def end(budget: Budget) -> bool:

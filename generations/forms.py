@@ -1,21 +1,26 @@
 """Input of the compose page: what was posted, and the form's controls, both read off the catalogue."""
 
+import re
 import uuid
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import QuerySet
 from django.http import QueryDict
 
-from generations import access, catalogue
-from generations.models import Generation, Media, SwitchedOff, Team, User
+from generations import access, budgets, catalogue
+from generations.models import Generation, Media, Project, SwitchedOff, Team, User
 
 OURS = "media:"  # a source that is an upload of ours: media:<key>
 STAND_IN = "https://ours.invalid/"  # what such a source looks like to the catalogue, which knows only addresses
-ABOUT = frozenset({"csrfmiddlewaretoken", "mode", "generation_type", "prompt", "shown", "kept", "remove", "sealed"})
+ABOUT = frozenset(
+    {"csrfmiddlewaretoken", "mode", "generation_type", "prompt", "shown", "kept", "remove", "sealed", "project"}
+)
 MEDIA = frozenset({"image", "end_image", "images", "video"})
 BLANK_ROWS = 2
+MOST = 1_000_000_000  # credits of a budget or a rule
 SEG_CHARACTERS = 28  # more than that in one row of choices is a list
 
 
@@ -40,6 +45,7 @@ class Draft:
     typed: dict[str, str] = field(default_factory=dict)  # slot -> an address not yet added
     kept: list[tuple[str, str]] = field(default_factory=list)  # (slot, source) that this type has no place for
     shown: str = ""  # for which model and type the controls were drawn
+    project: str = ""  # its id, as chosen
 
     @property
     def place(self) -> str:
@@ -82,6 +88,7 @@ def posted(post: QueryDict) -> Draft:
         typed={slot: address for slot in MEDIA if (address := post.get(f"{slot}.url", ""))},
         kept=[(slot, source) for slot, source in kept if slot in MEDIA and source],
         shown=post.get("shown", ""),
+        project=post.get("project", ""),
     )
 
 
@@ -90,11 +97,15 @@ def remix(generation: Generation) -> Draft:
     media: dict[str, list[str]] = {}
     for item in generation.media.select_related("media"):
         media.setdefault(item.slot, []).append(f"{OURS}{item.media.key}" if item.media else item.url)
-    return Draft(generation.mode, generation.generation_type, generation.prompt, dict(generation.params), media)
+    draft = Draft(generation.mode, generation.generation_type, generation.prompt, dict(generation.params), media)
+    draft.project = str(generation.project_id or "")
+    return draft
 
 
 def from_confirmation(said: Mapping[str, Any]) -> Draft:
-    return Draft(said["mode"], said["type"], said["prompt"], dict(said["params"]), dict(said["media"]))
+    draft = Draft(said["mode"], said["type"], said["prompt"], dict(said["params"]), dict(said["media"]))
+    draft.project = str(said.get("project") or "")
+    return draft
 
 
 def settle(draft: Draft, models: Mapping[str, catalogue.Model]) -> str:
@@ -207,6 +218,33 @@ def check_media(draft: Draft, user: User, team: Team) -> dict[str, list[str]]:
     if errors:
         raise catalogue.Invalid(errors)
     return {slot: [stand_ins.get(source, source) for source in sources] for slot, sources in cleaned.items()}
+
+
+def open_projects(team: Team) -> QuerySet[Project]:
+    """What a new clip can be charged to, by name."""
+    return team.projects.filter(archived_at=None).order_by("name")
+
+
+def project_of(draft: Draft, team: Team) -> Project | None:
+    """The chosen project, if the team has it and it is not archived."""
+    known = draft.project.isdecimal() and len(draft.project) < 19
+    return open_projects(team).filter(pk=int(draft.project)).first() if known else None
+
+
+def check_project(draft: Draft, team: Team) -> Project | None:
+    """Raises Invalid for a project that is not the team's, or not any more."""
+    project = project_of(draft, team)
+    if draft.project and project is None:
+        raise catalogue.Invalid({"project": "This project is not there any more. Choose another one."})
+    return project
+
+
+def amount(text: str) -> int:
+    """Credits as people type them: `1500` or `1,500`. Raises CannotSet for anything else."""
+    plain = text.strip()
+    if not re.fullmatch(r"\d{1,10}|\d{1,3}(,\d{3}){1,3}", plain, re.ASCII) or int(plain.replace(",", "")) > MOST:
+        raise budgets.CannotSet(f"Type a whole number of credits, from 0 to {MOST:,}. Nothing was changed.")
+    return int(plain.replace(",", ""))
 
 
 def billing(draft: Draft) -> tuple[dict[str, Any], str]:

@@ -300,10 +300,14 @@ def end_unsent(generation: Generation, why: str) -> bool:
         ended = generation.move(Status.CANCELLED, finished_at=timezone.now())
         if ended:
             ledger.release(generation, why)
-            now = {"decided_at": timezone.now(), "reason": why[:500]}
-            asked = Approval.objects.filter(generation=generation, verdict=Approval.Verdict.OPEN)
-            asked.update(verdict=Approval.Verdict.CANCELLED, **now)
+            _no_longer_asked(generation, why)
     return ended
+
+
+def _no_longer_asked(generation: Generation, why: str) -> None:
+    """Closes the approval of a request that ended otherwise."""
+    asked = Approval.objects.filter(generation=generation, verdict=Approval.Verdict.OPEN)
+    asked.update(verdict=Approval.Verdict.CANCELLED, decided_at=timezone.now(), reason=why[:500])
 
 
 # -- look -------------------------------------------------------------------------------------------------------------
@@ -448,6 +452,7 @@ def end_demo() -> None:
         with transaction.atomic():
             if generation.move(ends[Status(generation.status)], finished_at=timezone.now(), next_look_at=None):
                 ledger.release(generation, "demo mode ended")
+                _no_longer_asked(generation, "demo mode ended")
     Clip.objects.filter(state=Clip.State.PENDING, generation__quote__account__demo=True).update(
         state=Clip.State.GONE, fetch_at=None, trouble="demo mode ended before it was fetched"
     )

@@ -7,7 +7,17 @@ from datetime import datetime
 from django.utils import timezone
 
 from generations import catalogue, dispatch, forecast, outlook, pacing, reconcile
-from generations.models import UNFINISHED, Clip, Decision, Evidence, Generation, LedgerEntry, Status, Submission
+from generations.models import (
+    UNFINISHED,
+    Approval,
+    Clip,
+    Decision,
+    Evidence,
+    Generation,
+    LedgerEntry,
+    Status,
+    Submission,
+)
 from generations.words import bytes_words, credits, duration_words, ordinal_words, range_words
 
 #: status -> shape of icons.svg, and the CSS class that colours it
@@ -110,6 +120,8 @@ class Desk:
 
 
 def _notes(generation: Generation) -> list[str]:
+    if generation.status == Status.AWAITING_APPROVAL:
+        return [f"{credits(generation.price)} held", "until a manager decides"]
     if generation.status == Status.UNCONFIRMED:
         return [f"{credits(generation.price)} held", "until it is checked"]
     if generation.status in (Status.FAILED, Status.REJECTED) and not generation.charged:
@@ -150,6 +162,7 @@ def steps(generation: Generation) -> list[Step]:
         )
     for entry in generation.entries.select_related("user").order_by("at", "pk"):
         found.append(_money(entry, generation))
+    found += _approval(generation)
     clip = getattr(generation, "clip", None)
     if clip:
         found += _kept(clip)
@@ -186,6 +199,22 @@ def _checked(submission: Submission) -> list[Step]:
         who = decision.who.get_short_name() if decision.who else "Dailies"
         found.append(Step(decision.at, f"Decided by {who}", f"{decision.get_kind_display()}. {decision.note}".strip()))
     return found
+
+
+def _approval(generation: Generation) -> list[Step]:
+    """That it was parked, why, and who decided what."""
+    approval = getattr(generation, "approval", None)
+    if approval is None:
+        return []
+    Verdict = Approval.Verdict
+    found = [Step(approval.asked_at, "Asked for approval", " ".join(approval.why.splitlines()), "ask")]
+    who = approval.who.get_short_name() if approval.who else "Dailies"
+    decided = {
+        Verdict.APPROVED: Step(approval.decided_at, f"Approved by {who}"),
+        Verdict.REJECTED: Step(approval.decided_at, f"Rejected by {who}", f"“{approval.reason}”", "bad"),
+        Verdict.EXPIRED: Step(approval.decided_at, "Expired", "Nobody decided in time", "bad"),
+    }
+    return [*found, *([decided[approval.verdict]] if approval.verdict in decided else [])]
 
 
 def _money(entry: LedgerEntry, generation: Generation) -> Step:
@@ -243,12 +272,25 @@ def answers(generation: Generation) -> Answers | None:
     if status == Status.REJECTED:
         happened = ("Veevid refused it", said or (last.words if last else ""))
         return Answers("Veevid refused this clip", happened, nothing, ("Change it, then try again", again[1]))
+    no = _not_approved(generation)
+    if status == Status.CANCELLED and no:
+        return Answers("Not approved", no, nothing, again)
     if status == Status.CANCELLED:
         release = generation.entries.filter(kind=LedgerEntry.Kind.RELEASE).first()
         why = release.why if release else "cancelled"
         happened = ("It was never sent", why[:1].upper() + why[1:] + ".")
         return Answers("Cancelled", happened, nothing, again)
     return _unknown(generation, last, said)
+
+
+def _not_approved(generation: Generation) -> tuple[str, str] | None:
+    """Who said no and why; None when that was not what ended it."""
+    approval = getattr(generation, "approval", None)
+    if approval and approval.verdict == Approval.Verdict.REJECTED and approval.who:
+        return f"{approval.who.get_full_name()} rejected it", f"“{approval.reason}” It was never sent."
+    if approval and approval.verdict == Approval.Verdict.EXPIRED:
+        return "It expired", "No manager decided about it in time. It was never sent."
+    return None
 
 
 def _unknown(generation: Generation, last: Submission | None, said: str) -> Answers:
@@ -277,4 +319,6 @@ def facts(generation: Generation) -> list[tuple[str, str]]:
     parameters = catalogue.facts(generation.mode, generation.generation_type, generation.params)
     name = [model.name if model else generation.mode, *(words for label, words in parameters if label == VERSION)]
     found.append(("Model", " ".join(name)))
+    if generation.project:
+        found.append(("Charged to", generation.project.name))
     return found + [(label, words) for label, words in parameters if label != VERSION]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from celery import shared_task
 
-from generations import archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
+from generations import approvals, archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
 from generations.models import ApiAccount
 
 SOON = {"expires": dispatch.HEARD_FOR.seconds}  # a nudge that waited longer was repeated by a later tick
@@ -19,6 +19,7 @@ def tick() -> None:
     safe_mode.check()
     for pk in sending.lost():
         sending.lose(pk)
+    approvals.expire()
     due = dispatch.due()
     _announce_sending(due.send)
     for task, pks in ((look, due.look), (fetch, due.fetch), (check, reconcile.due())):

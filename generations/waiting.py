@@ -227,7 +227,7 @@ def _row(
     desk: story.Desk,
 ) -> Waiting:
     if g.status == Status.AWAITING_APPROVAL:
-        return Waiting(g, None, "Needs approval", "", True, "when approved")
+        return Waiting(g, None, "Needs approval", "A manager decides", True, "when approved")
     why = desk.why(g)
     words = dispatch.WAITING.get(why, why)
     words = words[:1].upper() + words[1:]

@@ -72,6 +72,18 @@ def relative(at: datetime, now: datetime | None = None) -> str:
     return f"{timezone.localtime(at):%-d %B %Y}"
 
 
+def remaining(until: datetime, now: datetime | None = None) -> str:
+    """How long until then: `in 6 days`."""
+    left = until - (now or timezone.now())
+    if left <= timedelta(0):
+        return "now"
+    if left < timedelta(hours=1):
+        return f"in {max(int(left.total_seconds() // 60), 1)} min"
+    if left < timedelta(days=2):
+        return f"in {round(left.total_seconds() / 3600)} h"
+    return f"in {round(left.total_seconds() / 86400)} days"
+
+
 def ordinal_words(place: int) -> str:
     """`3` -> `3rd in line`; the first is next."""
     if place <= 1:

@@ -28,7 +28,13 @@ PAGES = {
     "queue": "/queue",
     "spend-team": "/spend?view=team",
     "spend-mine": "/spend?view=mine",
+    "approvals": "/approvals",
+    "team": "/team",
     "settings": "/settings",
+    "people": "/people",
+    "you": "/you",
+    "second-factor": "/accounts/2fa/",
+    "link-closed": "/join/nothing",
     "password": "/accounts/password/change/",
     "not-found": "/nothing-is-here",
 }

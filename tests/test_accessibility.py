@@ -19,21 +19,36 @@ import datetime, json, uuid
 from django.utils import timezone
 from generations import accounts, catalogue, ledger
 from generations.models import (
-    ApiAccount, Clip, Forecast, Generation, Membership, Quote, Status, Submission, User)
+    ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
+    Submission, User)
 from tests.makers import make_person
 
 mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
+jonas = make_person("jonas@example.com", name="Jonas Weber")
 account, now = ApiAccount.objects.get(), timezone.now()
-accounts.reserve_for(accounts.add_key(None, "vv_sk_of_another_account").account, mara.teams.get())
+team = mara.teams.get()
+project = Project.objects.create(team=team, name="Alpine Rail")
+Project.objects.create(team=team, name="Last year's campaign", archived_at=now)
+Budget.objects.create(team=team, credits=20000, created_by=mara)
+Budget.objects.create(team=team, user=jonas, credits=1500, over="park")
+Budget.objects.create(team=team, user=mara, credits=4000, over="warn", window="week")
+Budget.objects.create(team=team, project=project, credits=6000, window="total")
+ApprovalRule.objects.create(team=team, mode="kling-3")
+accounts.reserve_for(accounts.add_key(None, "vv_sk_of_another_account").account, team)
 
-def make(status, prompt, seconds=300, **fields):
+def make(status, prompt, seconds=300, owner=mara, **fields):
     params = catalogue.clean("kling-3", "text-to-video", {})
     at = now - datetime.timedelta(seconds=seconds)
     quote = Quote.objects.create(account=account, digest="0" * 64, billing={}, credits=1250, balance=12480, at=at)
     row = Generation.objects.create(
-        team=mara.teams.get(), owner=mara, nonce=uuid.uuid4(), status=status, mode="kling-3", params=params,
+        team=team, owner=owner, nonce=uuid.uuid4(), status=status, mode="kling-3", params=params,
         generation_type="text-to-video", prompt=prompt, quote=quote, price=1250, created_at=at, queued_at=at, **fields)
     ledger.hold(row)
+    return row
+
+def park(row, **decided):
+    why = "Any Kling 3.0 needs approval.\\nBudget of Jonas Weber this month: 0 credits left, 9 credits short."
+    Approval.objects.create(generation=row, why=why, expires_at=now + datetime.timedelta(days=6), **decided)
     return row
 
 def settle(row, spent):
@@ -61,6 +76,12 @@ Submission.objects.create(
     generation=unknown, attempt=1, account=account, key=account.keys.get(), worker="w", deadline=now, answered_at=now,
     outcome="unclear", words="Veevid did not answer within 60 s.")
 made["unknown"] = unknown.pk
+made["parked"] = park(make("AWAITING_APPROVAL", "She walks toward the light " * 12, owner=jonas, project=project)).pk
+made["own parked"] = park(make("AWAITING_APPROVAL", "Light through the beech wood")).pk
+no = park(make("CANCELLED", "A crane at dusk", owner=jonas, finished_at=now), verdict="rejected", who=mara,
+          reason="Use the shorter one", decided_at=now)
+settle(no, 0)
+made["rejected"] = no.pk
 print(json.dumps(made))
 """
 
@@ -119,6 +140,10 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     paths = {"gallery": "/", "gallery, nothing matches": "/?q=zzz", "compose": "/new", "queue": "/queue"}
     paths |= {"compose from an image": "/new?type=image-to-video", "settings": "/settings"}
     paths |= {"spend": "/spend?view=team", "my spend": "/spend?view=mine", "404": "/nothing-is-here"}
+    paths |= {"people": "/people", "you": "/you"}
+    paths |= {"second factor": "/accounts/2fa/", "is it you?": "/accounts/2fa/totp/activate/"}
+    paths |= {"a link that opens nothing": "/join/nothing"}
+    paths |= {"approvals": "/approvals", "team": "/team"}
     paths |= {"password": "/accounts/password/change/"}
     paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items()}
     for name, path in paths.items():
@@ -138,6 +163,24 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     page.get_by_role("button", name="Review").locator("visible=true").click()
     page.get_by_role("button", name=re.compile("Generate for")).wait_for()
     yield "confirm"
+    page.goto("/new?mode=kling-3")
+    page.get_by_label("Prompt", exact=True).fill("A lone walker")
+    page.get_by_label("Project").select_option("Alpine Rail")
+    page.get_by_role("button", name="Review").locator("visible=true").click()
+    page.get_by_role("button", name=re.compile("Ask for approval")).wait_for()
+    yield "confirm, needs approval"
+    page.goto("/approvals")
+    page.locator("summary", has_text="Reject").click()
+    page.get_by_label("Why not").fill("   ")
+    page.get_by_role("button", name=re.compile("Reject, give")).click()
+    page.get_by_text("Say why").wait_for()
+    yield "approvals, without a reason"
+    page.goto("/team")
+    page.get_by_label("Credits", exact=True).fill("-5")
+    page.get_by_role("button", name="Add budget").click()
+    page.get_by_text("Type a whole number").wait_for()
+    page.locator("#budgets summary").first.click()
+    yield "team, something is wrong"
 
 
 def in_shape(browser: Browser, dailies: Dailies, shape: str, **more) -> BrowserContext:

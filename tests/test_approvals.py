@@ -3,10 +3,22 @@
 from datetime import timedelta
 
 import pytest
+import time_machine
 from django.utils import timezone
 
-from generations import approvals, budgets, ledger, lifecycle
-from generations.models import Approval, ApprovalRule, Budget, Generation, LedgerEntry, Status, Team, User
+from generations import approvals, budgets, ledger, lifecycle, tasks
+from generations.models import (
+    ApiAccount,
+    Approval,
+    ApprovalRule,
+    AuditEntry,
+    Budget,
+    Generation,
+    LedgerEntry,
+    Status,
+    Team,
+    User,
+)
 from tests.makers import confirmed, make_account, make_person, price_is, sent_to
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("wire")]
@@ -163,3 +175,37 @@ def test_managers_see_the_open_requests_of_their_teams_and_admins_all(parked, lu
     Team.objects.create(name="Elsewhere")
     for person in (luc, admin):
         assert [approval.generation for approval in approvals.waiting_for(person)] == [parked]
+
+
+def test_a_price_that_rose_counts_on_the_day_of_the_confirmation(mara, luc, parked):
+    """It is held in the budget of that day, so that budget has to have the room."""
+    Budget.objects.create(team=parked.team, window="day", credits=150)
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        price_is(200)
+        with pytest.raises(budgets.OverBudget, match="10 credits left of 150, 50 credits short"):
+            approvals.approve(parked, luc, shown=200)
+    unchanged(parked)
+
+
+def test_a_request_that_demo_mode_took_with_it_waits_for_nobody(mara, luc):
+    ApprovalRule.objects.create(team=mara.teams.get(), above=100)
+    parked = confirmed(mara)
+    ApiAccount.objects.update(demo=True)
+    lifecycle.end_demo()
+    assert (Generation.objects.get(pk=parked.pk).status, Approval.objects.get().verdict) == ("CANCELLED", "cancelled")
+    assert list(approvals.waiting_for(luc)) == []
+    assert approvals.expire(timezone.now() + timedelta(days=8)) == []
+
+
+def test_every_decision_is_in_the_audit_trail_with_where_it_came_from(parked, luc):
+    approvals.reject(parked, luc, "Not this month", address="192.0.2.7", agent="Firefox")
+    entry = AuditEntry.objects.get()
+    assert (entry.who, entry.action, entry.team) == (luc, "approval.rejected", parked.team)
+    assert (entry.address, entry.agent) == ("192.0.2.7", "Firefox")
+    assert entry.what == f"140 credits for Mara, generation {parked.pk}: Not this month"
+
+
+def test_the_tick_ends_what_nobody_decided(parked, mara):
+    with time_machine.travel(timezone.now() + timedelta(days=8)):
+        tasks.tick()
+    assert (Generation.objects.get().status, held(mara)) == (Status.CANCELLED, 0)

@@ -138,25 +138,44 @@ def test_a_charge_counts_on_the_day_of_its_confirmation(mara, team):
     assert (f"{row.day}", row.held, row.spent, row.completed) == ("2026-10-31", 0, 140, 1)
 
 
-def test_a_reset_begins_anew_and_rewrites_no_history(mara, team):
-    budget = Budget.objects.create(team=team, credits=150)
-    confirmed(mara)
-    rows = list(LedgerEntry.objects.values())
+def spent(generation: Generation, credits: int) -> None:
+    generation.status = Status.COMPLETED
+    ledger.capture(generation, credits)
+
+
+def reset(budget: Budget) -> None:
     budgets.reset(budget, demo=False)
     budget.refresh_from_db()
+
+
+def test_a_reset_begins_anew_and_rewrites_no_history(mara, team):
+    budget = Budget.objects.create(team=team, credits=150)
+    spent(confirmed(mara), 140)
+    rows = list(LedgerEntry.objects.values())
+    reset(budget)
     assert used(budget) == 0
     assert confirmed(mara).status == Status.QUEUED
     assert used(budget) == 140
-    assert list(LedgerEntry.objects.values())[:1] == rows
+    assert list(LedgerEntry.objects.values())[:2] == rows
 
 
 def test_a_second_reset_forgives_the_rest_too(mara, team):
     budget = Budget.objects.create(team=team, credits=150)
     for _ in range(2):
-        confirmed(mara)
-        budgets.reset(budget, demo=False)
-        budget.refresh_from_db()
+        spent(confirmed(mara), 140)
+        reset(budget)
         assert used(budget) == 0
+
+
+def test_a_reset_never_gives_room_twice_for_what_was_only_held(mara, team):
+    budget = Budget.objects.create(team=team, credits=150)
+    held = confirmed(mara)
+    reset(budget)
+    assert used(budget) == 140
+    lifecycle.cancel(held, mara)
+    confirmed(mara)
+    assert (used(budget), budgets.room(budget, team.day(), demo=False).left) == (140, 10)
+    nothing_held(mara, sealed_for(mara))
 
 
 def test_a_budget_below_what_is_held_or_spent_cannot_be_set(mara, team):

@@ -25,6 +25,16 @@ WRONG = {
     "VEEVID_API_KEY": ["sk_live_6174", "vv_sk_with a space 6174"],
     "VEEVID_MEDIA_HOSTS": ["https://cdn-6174.example/videos"],
     "DATA_DIR": ["/dev/null/6174"],
+    "EMAIL_URL": ["mail-6174.example", "smtp://", "https://mail-6174.example"],
+    "OIDC_ISSUER": ["http://login-6174.example", "login-6174.example"],
+    "OIDC_GROUPS": [
+        "6174",
+        "groups; 6174",
+        "groups; leads=6174:owner",
+        "leads=6174:manager",
+        "groups;",
+        "; a=b:member",
+    ],
 }
 STRANGER = "203.0.113.9"
 CASES = [(name, value) for name, values in WRONG.items() for value in values]
@@ -44,6 +54,38 @@ def test_a_wrong_value_stops_the_start_with_the_variables_name(name: str, value:
     assert said.startswith(f"Dailies cannot start. {name}: ")
     assert "Traceback" not in said
     assert "6174" not in said
+
+
+HALVES = [
+    ("OIDC_CLIENT_ID", {"OIDC_ISSUER": "https://login-6174.example"}),
+    ("OIDC_CLIENT_SECRET", {"OIDC_ISSUER": "https://login-6174.example", "OIDC_CLIENT_ID": "6174"}),
+    ("OIDC_ISSUER", {"OIDC_CLIENT_ID": "6174", "OIDC_CLIENT_SECRET": "6174"}),
+    ("OIDC_ISSUER", {"OIDC_GROUPS": "groups; leads=6174:manager"}),
+    ("EMAIL_FROM", {"EMAIL_URL": "smtp://mail-6174.example"}),
+]
+
+
+@pytest.mark.parametrize(("missing", "given"), HALVES)
+def test_half_a_configuration_stops_the_start_and_names_what_is_missing(missing, given, tmp_path: Path) -> None:
+    done = manage(clean_environment(DATA_DIR=str(tmp_path), **given), "check", check=False)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert said.startswith(f"Dailies cannot start. {missing}: is needed, too, when ")
+    assert "6174" not in said
+
+
+def test_mail_goes_where_one_url_says(tmp_path: Path) -> None:
+    given = {"EMAIL_URL": "smtp+tls://me:p%40ss@mail.example.com:587", "EMAIL_FROM": "dailies@example.com"}
+    asked = "[settings.EMAIL_HOST, settings.EMAIL_PORT, settings.EMAIL_USE_TLS, settings.EMAIL_HOST_PASSWORD]"
+    assert setting(asked, DATA_DIR=str(tmp_path), **given) == ["mail.example.com", 587, True, "p@ss"]
+
+
+def test_groups_are_read_with_their_claim(tmp_path: Path) -> None:
+    given = {"OIDC_ISSUER": "https://login.example", "OIDC_CLIENT_ID": "d", "OIDC_CLIENT_SECRET": "s"}
+    given["OIDC_GROUPS"] = "https://example/groups; cn=leads=North light:manager, /all=Lab:viewer"
+    mapped = [["cn=leads", "North light", "manager"], ["/all", "Lab", "viewer"]]
+    asked = "[settings.OIDC_CLAIM, settings.OIDC_GROUPS]"
+    assert setting(asked, DATA_DIR=str(tmp_path), **given) == ["https://example/groups", mapped]
 
 
 def test_it_starts_with_no_variable_set_but_the_folder(tmp_path: Path) -> None:

@@ -392,7 +392,8 @@ def test_an_unknown_model_is_not_switched(admin, account) -> None:
 
 
 def test_the_way_to_people_is_there(admin, account) -> None:
-    assert reverse("admin:generations_user_changelist") in admin.get("/settings").content.decode()
+    assert 'href="/people"' in admin.get("/settings").content.decode()
+    assert reverse("admin:generations_user_changelist") in admin.get("/people").content.decode()
 
 
 # -- who spends on an account -----------------------------------------------------------------------------------------

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
@@ -82,6 +83,57 @@ def veevid_key(name: str) -> str:
     if value and not re.fullmatch(r"vv_sk_[!-~]{1,200}", value):
         raise wrong(name, "must be a Veevid key: it begins with vv_sk_ and has no spaces")
     return value
+
+
+def email(name: str) -> dict[str, Any]:
+    """Django's EMAIL_* settings from one URL. Empty: nothing is sent."""
+    value = server_url(name, ("smtp", "smtp+tls", "smtp+ssl"))
+    if not value:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.dummy.EmailBackend"}
+    try:
+        read = env.email_url_config(value)
+        host = urlsplit(value).hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise wrong(name, "must be a URL such as smtp+tls://user:password@mail.example.com:587")
+    return {key: read[key] for key in read if key.startswith("EMAIL_") and key != "EMAIL_FILE_PATH"}
+
+
+GROUPS = "must be a claim and who it lets in, such as: groups; leads=Northlight:manager, editors=Northlight:member"
+ROLES = ("viewer", "member", "manager")
+
+
+def groups(name: str) -> tuple[str, list[tuple[str, str, str]]]:
+    """`claim; group=team:role, …` as the claim and (group, team, role) for each."""
+    claim, semicolon, rest = text(name).partition(";")
+    found = []
+    for part in filter(None, (part.strip() for part in rest.split(","))):
+        group, _, place = part.rpartition("=")
+        team, _, role = place.rpartition(":")
+        if not (group.strip() and team.strip()) or role.strip() not in ROLES:
+            raise wrong(name, GROUPS)
+        found.append((group.strip(), team.strip(), role.strip()))
+    if text(name) and not (claim.strip() and semicolon and found):
+        raise wrong(name, GROUPS)
+    return claim.strip(), found
+
+
+def issuer(name: str) -> str:
+    """Where an OpenID provider is. Who signs people in must be spoken to over TLS, except on this machine."""
+    value = http_url(name)
+    if value.startswith("http://") and urlsplit(value).hostname not in ("127.0.0.1", "localhost", "::1"):
+        raise wrong(name, "must begin with https://")
+    return value
+
+
+def all_or_none(*names: str) -> bool:
+    """Whether these are set. Half of them is an error that names what is missing."""
+    missing = [name for name in names if not text(name)]
+    if missing and len(missing) < len(names):
+        given = next(name for name in names if text(name))
+        raise wrong(missing[0], f"is needed, too, when {given} is set")
+    return not missing
 
 
 def socket_path(folder: Path, name: str) -> Path:

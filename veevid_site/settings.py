@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from csp.constants import SELF
 from django.core.exceptions import ImproperlyConfigured
@@ -47,6 +47,13 @@ SECURE_HSTS_SECONDS = 31536000 if SECURE else 0
 # The proxy that ends TLS names the visitor. Else all share its address, and one stranger's tries lock everybody out.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if SECURE else 0
 SESSION_COOKIE_HTTPONLY = True
+# The company's own sign-in, if it has one.
+OIDC_ISSUER = read.issuer("OIDC_ISSUER")
+OIDC = read.all_or_none("OIDC_ISSUER", "OIDC_CLIENT_ID", "OIDC_CLIENT_SECRET")
+OIDC_NAME = read.text("OIDC_NAME") or "your company’s account"
+OIDC_CLAIM, OIDC_GROUPS = read.groups("OIDC_GROUPS")
+if OIDC_GROUPS and not OIDC:
+    raise ImproperlyConfigured("OIDC_ISSUER: is needed, too, when OIDC_GROUPS is set")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -56,7 +63,8 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:", "blob:"],
         "media-src": [SELF, "blob:"],
         "frame-ancestors": ["'none'"],
-        "form-action": [SELF],
+        # signing in there begins with a form of ours that leads to it
+        "form-action": [SELF, "{0.scheme}://{0.netloc}".format(urlsplit(OIDC_ISSUER))] if OIDC else [SELF],
         "base-uri": [SELF],
         "object-src": ["'none'"],
     }
@@ -73,6 +81,9 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
     "csp",
     "django_htmx",
     "generations",
@@ -90,6 +101,7 @@ MIDDLEWARE = [
     "allauth.account.middleware.AccountMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "generations.views.gate.FirstRunMiddleware",
+    "generations.views.signin.SecondFactorMiddleware",
 ]
 ROOT_URLCONF = "veevid_site.urls"
 WSGI_APPLICATION = "veevid_site.wsgi.application"
@@ -196,7 +208,41 @@ ACCOUNT_LOGOUT_ON_GET = False
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "gallery"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
-EMAIL_BACKEND = "django.core.mail.backends.dummy.EmailBackend"  # Dailies sends none; see the closed pages in urls.py
+
+MFA_ADAPTER = "generations.views.signin.SecondFactors"
+MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_TOTP_ISSUER = "Dailies"
+MFA_TOTP_TOLERANCE = 1  # a clock that is half a minute off
+MFA_ALLOW_UNVERIFIED_EMAIL = True  # addresses are not verified here: an admin or an invitation lets people in
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not SECURE  # http://localhost, to try it out
+
+SOCIALACCOUNT_ADAPTER = "generations.views.signin.CompanyDoor"
+SOCIALACCOUNT_STORE_TOKENS = False
+SOCIALACCOUNT_PROVIDERS = {
+    "openid_connect": {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": "company",
+                "name": OIDC_NAME,
+                "client_id": read.text("OIDC_CLIENT_ID"),
+                "secret": read.text("OIDC_CLIENT_SECRET"),
+                "settings": {"server_url": OIDC_ISSUER},
+            }
+        ]
+        if OIDC
+        else [],
+    }
+}
+
+# -- mail -------------------------------------------------------------------------------------------------------------
+vars().update(read.email("EMAIL_URL"))
+MAIL = bool(read.text("EMAIL_URL"))  # what cannot be sent is not offered
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = read.text("EMAIL_FROM") or "dailies@localhost"
+EMAIL_TIMEOUT = 10
+if MAIL and not read.text("EMAIL_FROM"):
+    raise ImproperlyConfigured("EMAIL_FROM: is needed, too, when EMAIL_URL is set")
 
 LANGUAGE_CODE = "en-gb"
 TIME_ZONE = "UTC"
@@ -208,8 +254,9 @@ THOUSAND_SEPARATOR = ","
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
+    "filters": {"tokens": {"()": "veevid_site.logs.HideTokens"}},
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["tokens"]}},
     "root": {"handlers": ["console"], "level": "INFO"},
     "loggers": {
         "django": {"handlers": ["console"], "level": "INFO", "propagate": False},

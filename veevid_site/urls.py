@@ -18,9 +18,13 @@ def only_says(template: str) -> partial:
 
 urlpatterns = [
     path("", include("generations.urls")),
-    # Dailies sends no email. What would make a link that opens an account is closed: these come before allauth's.
+    # What would let somebody in past an admin or an invitation is closed: these come before allauth's.
     path("accounts/password/reset/", only_says("account/password_reset.html"), name="account_reset_password"),
     path("accounts/email/", only_says("account/email.html"), name="account_email"),
+    path("accounts/social/signup/", only_says("account/signup_closed.html"), name="socialaccount_signup"),
     path("accounts/", include("allauth.account.urls")),
+    path("accounts/2fa/", include("allauth.mfa.urls")),
+    path("accounts/social/", include("allauth.socialaccount.urls")),
+    path("accounts/", include("allauth.socialaccount.providers.openid_connect.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -11,7 +11,16 @@ from generations.models.accounts import (
 from generations.models.audit import AuditEntry
 from generations.models.fields import CannotDecrypt
 from generations.models.money import AppendOnly, Approval, ApprovalRule, Budget, DaySum, LedgerEntry
-from generations.models.people import Membership, Project, SetupCode, Team, User, check_time_zone
+from generations.models.people import (
+    Invitation,
+    Membership,
+    Project,
+    SetupCode,
+    SiteRules,
+    Team,
+    User,
+    check_time_zone,
+)
 from generations.models.safe_mode import Freeze, Stray
 from generations.models.work import (
     NEXT,
@@ -55,6 +64,7 @@ __all__ = [
     "Freeze",
     "Generation",
     "GenerationMedia",
+    "Invitation",
     "LedgerEntry",
     "Loan",
     "Media",
@@ -64,6 +74,7 @@ __all__ = [
     "Prompt",
     "Quote",
     "SetupCode",
+    "SiteRules",
     "Status",
     "Stray",
     "Submission",

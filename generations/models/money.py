@@ -201,6 +201,14 @@ class Budget(models.Model):
             return today.replace(day=1)
         return today if self.window == Budget.Window.DAY else date.min
 
+    def last_day(self, today: date) -> date:
+        """Of the window that `today` lies in."""
+        if self.window == Budget.Window.WEEK:
+            return self.first_day(today) + timedelta(days=6)
+        if self.window == Budget.Window.MONTH:
+            return (self.first_day(today) + timedelta(days=31)).replace(day=1) - timedelta(days=1)
+        return today if self.window == Budget.Window.DAY else date.max
+
 
 class ApprovalRule(models.Model):
     """What a manager has to approve: a price above so much, any clip of a model, or both together."""

@@ -2,7 +2,7 @@
 
 import hashlib
 import secrets
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -116,6 +116,64 @@ class Project(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Invitation(models.Model):
+    """A link that lets one person into one team, once. Only the hash of its token is kept; it is shown once."""
+
+    LASTS = timedelta(days=7)
+
+    team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
+    role = models.CharField(max_length=10, choices=Membership.Role, default=Membership.Role.MEMBER)
+    email = models.EmailField(blank=True, help_text="Whom it was meant for. Whoever has the link may use it.")
+    digest = models.CharField(max_length=64, unique=True)
+    invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="invitations")
+    created_at = models.DateTimeField(default=timezone.now)
+    expires_at = models.DateTimeField()
+    used_at = models.DateTimeField(null=True, blank=True)
+    used_by = models.ForeignKey(User, on_delete=models.PROTECT, null=True, blank=True, related_name="joined_with")
+    revoked_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["team", "expires_at"])]
+
+    def __str__(self) -> str:
+        return f"invitation to {self.team} as {self.role}"
+
+    @classmethod
+    def issue(cls, team: Team, role: str, email: str, invited_by: User) -> tuple["Invitation", str]:
+        """Makes one, and returns it with its token, which nobody can read again."""
+        token = secrets.token_urlsafe(32)  # 256 bits
+        row = cls.objects.create(
+            team=team,
+            role=role,
+            email=email,
+            digest=cls.digest_of(token),
+            invited_by=invited_by,
+            expires_at=timezone.now() + cls.LASTS,
+        )
+        return row, token
+
+    @classmethod
+    def digest_of(cls, token: str) -> str:
+        return hashlib.sha256(b"dailies invitation" + token.encode()).hexdigest()
+
+    @classmethod
+    def open(cls) -> "models.QuerySet[Invitation]":
+        """Those that still let somebody in."""
+        return cls.objects.filter(used_at=None, revoked_at=None, expires_at__gt=timezone.now())
+
+
+class SiteRules(models.Model):
+    """What admins decided for the whole site. One row at most; without it everything is as at first."""
+
+    admins_need_second_factor = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="one_row_of_site_rules")]
+
+    def __str__(self) -> str:
+        return "rules of the site"
 
 
 class SetupCode(models.Model):

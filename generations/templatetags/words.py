@@ -25,6 +25,19 @@ def ago(at: datetime | None) -> SafeString | str:
 
 
 @register.filter
+def in_list(text: str) -> list[str]:
+    """One sentence for a template that takes several."""
+    return [text]
+
+
+@register.filter
+def until(at: datetime) -> SafeString:
+    """How long until a time, with the exact one on hover."""
+    exact = f"{timezone.localtime(at):%-d %B %Y, %H:%M}"
+    return format_html('<time datetime="{}" title="{}">{}</time>', at.isoformat(), exact, words.remaining(at))
+
+
+@register.filter
 def model_name(mode: str) -> str:
     """The name of a model, also of one that left the catalogue."""
     model = catalogue.MODELS.get(mode)

@@ -16,8 +16,8 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
-from generations import access, catalogue, dispatch, forms, lifecycle, uploads
-from generations.models import Generation, Team
+from generations import access, budgets, catalogue, dispatch, forms, lifecycle, uploads
+from generations.models import Generation, Status, Team
 from generations.views import composer, gate
 from generations.views.gate import Request
 from generations.words import credits
@@ -197,6 +197,11 @@ def review(request: Request, team: Team) -> HttpResponse:
         notice = notice or f"The settings are now those of {name}. Check them, then review."
         return _form_again(request, draft, errors, notice)
     draft.add_typed()
+    project = None
+    try:
+        project = forms.check_project(draft, team)
+    except catalogue.Invalid as invalid:
+        errors |= invalid.errors
     try:
         params, prompt, media = forms.check(draft, request.user, team)
     except catalogue.Invalid as invalid:
@@ -204,7 +209,8 @@ def review(request: Request, team: Team) -> HttpResponse:
     if errors:
         notice = forms.settle(draft, forms.visible_models())
         return _form_again(request, draft, errors, notice)
-    return _sheet(request, team, lifecycle.Order(draft.mode, draft.generation_type, params, prompt, media))
+    charged_to = project.pk if project else None
+    return _sheet(request, team, lifecycle.Order(draft.mode, draft.generation_type, params, prompt, media, charged_to))
 
 
 def _form_again(request: Request, draft: forms.Draft, errors: Mapping[str, str], notice: str) -> HttpResponse:
@@ -223,16 +229,22 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
         quote = lifecycle.quote(order.billing, team)
     except lifecycle.NoPrice as no:
         return _trouble(request, "No price now", str(no), no.upstream_words)
+    project = forms.open_projects(team).filter(pk=order.project).first() if order.project else None
+    weighed = composer.weighed(request.user, team, project, order.mode, quote.credits)
+    if weighed["verdict"].refusing:
+        sentence, status = str(budgets.OverBudget(quote.credits, weighed["verdict"].refusing)), 422
     sources = [source for slot in order.media.values() for source in slot]
     ours = forms.uploads_of(request.user, sources)
     context = {
         "order": order,
         "team": team,
         "media": [composer.item(source, ours.get(source)) for source in sources],
-        "price": composer.Price(quote=quote, **composer.money(request, order.mode, order.params)),
+        "price": composer.Price(quote=quote, **composer.money(request, order.mode, order.params), **weighed),
+        "project": project,
         "sealed": lifecycle.seal(request.user, team, order, quote),
         "sentence": sentence,
         "demo": dispatch.demo_mode(),
+        "parked_days": lifecycle.PARKED_FOR.days,
     }
     return _in_sheet(request, "compose/_confirm.html", context, status)
 
@@ -277,6 +289,11 @@ def confirm(request: Request) -> HttpResponse:
         generation = lifecycle.confirm(request.user, request.POST["sealed"])
     except lifecycle.ConfirmAgain as again:
         return _ask_again(request, team, lifecycle.order_of(said), str(again))
+    except budgets.OverBudget as over:
+        return _ask_again(request, team, lifecycle.order_of(said), str(over))
+    if generation.status == Status.AWAITING_APPROVAL:
+        messages.success(request, f"Asked for approval: {credits(generation.price)} held. Nothing is sent before.")
+        return _to_gallery(request)
     gate.ring()
     messages.success(request, f"On its way: {credits(generation.price)} held.")
     return _to_gallery(request)
@@ -299,7 +316,9 @@ def _not_confirmed(request: Request) -> HttpResponse:
 def _ask_again(request: Request, team: Team, order: lifecycle.Order, sentence: str) -> HttpResponse:
     """The confirmation no longer stands: the same order with its price of now, if it still can be made."""
     draft = forms.Draft(order.mode, order.generation_type, order.prompt, dict(order.params), dict(order.media))
+    draft.project = str(order.project or "")
     try:
+        forms.check_project(draft, team)
         forms.check(draft, request.user, team)
     except catalogue.Invalid:
         return _trouble(request, "Not confirmed", sentence)

@@ -1,13 +1,14 @@
 """What the compose page shows: the model cards, the places for media, the settings, the price panel."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from generations import catalogue, dispatch, forecast, forms, ledger, lifecycle
-from generations.models import Media, Quote
+from generations import access, budgets, catalogue, dispatch, forecast, forms, ledger, lifecycle
+from generations.models import Media, Project, Quote, Team, User
 from generations.views.gate import Request, current_team
+from generations.views.meters import Meter, of_rooms
 
 CHEAPEST, DEAREST = 10, 2000  # credits: the ends of the scale on a model's card
 FROM_WORDS = {
@@ -94,10 +95,18 @@ class Price:
     spent: int = 0
     held: int = 0
     ready: tuple[float, float] | None = None
+    verdict: budgets.Verdict | None = None
+    meters: Sequence[Meter] = ()
+    approver: str = "A manager"
 
     @property
     def credits(self) -> int:
         return self.quote.credits if self.quote else 0
+
+    @property
+    def tightest(self) -> Meter | None:
+        """The budget with the least left, for where there is room for one figure."""
+        return min((meter for meter in self.meters if meter.left >= 0), key=lambda meter: meter.left, default=None)
 
     @property
     def balance_after(self) -> int | None:
@@ -115,15 +124,21 @@ def price_of(request: Request, draft: forms.Draft, ask: bool) -> Price:
     except catalogue.Invalid as invalid:
         return Price(problem=" ".join(invalid.errors.values()), **money(request, draft.mode, {}))
     problem = said = ""
-    quote = None
+    quote, team, demo = None, current_team(request), dispatch.demo_mode()
     try:
-        team = current_team(request)
-        demo = dispatch.demo_mode()
         quote = lifecycle.quote(billing, team) if ask else lifecycle.known_quote(billing, demo, team)
     except lifecycle.NoPrice as no:
         problem, said = str(no), no.upstream_words
     asking = quote is None and not ask
-    return Price(words, quote, asking, problem, said, **money(request, draft.mode, billing))
+    more = weighed(request.user, team, forms.project_of(draft, team), draft.mode, quote.credits if quote else 0)
+    return Price(words, quote, asking, problem, said, **money(request, draft.mode, billing), **more)
+
+
+def weighed(user: User, team: Team, project: Project | None, mode: str, price: int) -> dict[str, Any]:
+    """What the team's budgets and rules say of a price, before anything is confirmed."""
+    verdict = budgets.weigh(team, user, project, mode, price, dispatch.demo_mode())
+    approver = "Another manager" if access.may_manage(user, team) else "A manager"
+    return {"verdict": verdict, "meters": of_rooms(verdict.rooms, user, price), "approver": approver}
 
 
 def money(request: Request, mode: str, params: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +166,14 @@ def context(
     models = forms.visible_models()
     controls = forms.controls(draft, errors)
     slots = slots_shown(request, draft, errors)
-    places = {"prompt", "mode", *(control.name for control in controls), *(each["slot"].name for each in slots)}
+    projects = forms.open_projects(current_team(request))
+    places = {
+        "prompt",
+        "mode",
+        *(["project"] if projects else []),
+        *(control.name for control in controls),
+        *(each["slot"].name for each in slots),
+    }
     more = [control for control in controls if control.advanced]
     return {
         "draft": draft,
@@ -162,6 +184,7 @@ def context(
         "slots": slots,
         "controls": [control for control in controls if not control.advanced],
         "more": more,
+        "projects": [(project, str(project.pk) == draft.project) for project in projects],
         "more_open": any(control.error for control in more),
         "errors": errors,
         "elsewhere": [sentence for name, sentence in errors.items() if name not in places],

@@ -1,6 +1,7 @@
 """What stands around every page: the frame's figures, the first-run redirect, the closed sign-up, the health check."""
 
 import logging
+from ipaddress import ip_address
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
@@ -17,7 +18,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
 from kombu.exceptions import OperationalError
 
-from generations import access, dispatch, ledger, tasks, waiting
+from generations import access, approvals, dispatch, ledger, tasks, waiting
 from generations.models import UNFINISHED, Generation, Team, User
 
 logger = logging.getLogger(__name__)
@@ -92,13 +93,14 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     """What base.html shows on every page."""
     user = getattr(request, "user", None)
     if user is None or not user.is_authenticated or getattr(request, "htmx", False):
-        return {"theme": "", "demo": False}
+        return {"theme": "", "demo": False, "oidc": settings.OIDC_NAME if settings.OIDC else ""}
     teams = list(access.teams_of(user))
     chosen = request.session.get(TEAM_IN_SESSION)
     team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
     demo = dispatch.demo_mode()
     known = dispatch.balance(demo, team)
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
+    decides = access.manages_any(user)
     return {
         "theme": user.theme,
         "demo": demo and bool(settings.SIMULATOR_URL),
@@ -113,7 +115,23 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "may_configure": access.may_configure(user),
         "short_of_credits": waiting.short_of_credits(user, access.may_configure(user)),
         "may_generate": team is not None and access.may_generate(user, team),
+        "may_manage": team is not None and access.may_manage(user, team),
+        "decides": decides,
+        "to_decide": approvals.to_decide(user).count() if decides else 0,
     }
+
+
+def origin(request: HttpRequest) -> dict[str, str]:
+    """Where a request came from, for the audit trail."""
+    return {"address": address_of(request), "agent": request.headers.get("User-Agent", "")}
+
+
+def address_of(request: HttpRequest) -> str:
+    """The visitor's, not that of the proxy in front. Empty when nobody names it."""
+    try:
+        return str(ip_address(ClosedDoor().get_client_ip(request)))
+    except (PermissionDenied, ValueError):
+        return ""
 
 
 def ring() -> None:

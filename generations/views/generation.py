@@ -42,7 +42,10 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         "ghost": next((m.media for m in generation.media.all() if m.media), None),
         "newer": neighbours.filter(pk__gt=generation.pk).order_by("pk").values_list("pk", flat=True).first(),
         "older": neighbours.filter(pk__lt=generation.pk).order_by("-pk").values_list("pk", flat=True).first(),
-        "may_cancel": generation.status == Status.QUEUED and access.may_cancel(request.user, generation),
+        "asked": getattr(generation, "approval", None) if generation.status == Status.AWAITING_APPROVAL else None,
+        "may_approve": access.may_approve(request.user, generation),
+        "may_cancel": generation.status in (Status.QUEUED, Status.AWAITING_APPROVAL)
+        and access.may_cancel(request.user, generation),
         "may_generate": access.may_generate(request.user, generation.team),
     }
 
