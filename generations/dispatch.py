@@ -369,8 +369,8 @@ class Due:
     """Primary keys of rows that somebody should look after now, by what is to be done."""
 
     send: Mapping[int, int]  # a generation, and the account that is free for it
-    look: Sequence[int]
-    fetch: Sequence[int]
+    look: Sequence[int] = ()
+    fetch: Sequence[int] = ()
 
     @property
     def submit(self) -> list[int]:
@@ -434,16 +434,17 @@ def carrier(generation: Generation, now: datetime) -> ApiAccount | None:
     return _carrier([a for a in mine if not why[a.pk]], generation.team_id, generation.price, now)
 
 
-def sendable(account: ApiAccount, now: datetime | None = None) -> dict[int, int]:
-    """Who goes out on this one account now, as `Due.send` says it."""
-    return _sendable(account.demo, [account], now or timezone.now())
+def next_on(account: ApiAccount, now: datetime | None = None) -> Due:
+    """Who goes out on this one account now."""
+    return Due(send=_sendable(account.demo, [account], now or timezone.now()))
 
 
 def _sendable(demo: bool, asked: Iterable[ApiAccount], now: datetime) -> dict[int, int]:
     """Who goes out now: the first of the line, each with an account that is free for it."""
     everyone = list(asked) if queued(demo, now).exists() else []
     why = lanes(everyone, now)
-    free = [account for account in everyone if not why[account.pk]]
+    told = now - HEARD_FOR
+    free = [a for a in everyone if not why[a.pk] and (a.announced_at is None or a.announced_at <= told)]
     first = {row[0]: row for row in _first_of_each(demo, now, len(free))} if free else {}
     chosen: dict[int, int] = {}
     for pk in in_turn((row[:3] for row in first.values()), _under_way(demo)):
@@ -487,11 +488,17 @@ def _unheard(rows: QuerySet[Any], when: str, now: datetime) -> list[int]:
     return list(waiting.values_list("pk", flat=True)[:AT_A_TIME])
 
 
-def announced(looks: Sequence[int], fetches: Sequence[int]) -> None:
-    """Notes that bells were rung for these rows. A bell that gets lost is rung again when its time is over."""
-    for rows, pks in ((Generation.objects, looks), (Clip.objects, fetches)):
+def announced(rung: Due) -> None:
+    """Notes that bells were rung for these. A bell that gets lost is rung again when its time is over."""
+    said = ((ApiAccount, rung.send.values()), (Generation, rung.look), (Clip, rung.fetch))
+    for model, pks in said:
         if pks:
-            rows.filter(pk__in=pks).update(announced_at=timezone.now())
+            model.objects.filter(pk__in=list(pks)).update(announced_at=timezone.now())
+
+
+def heard(account: int) -> None:
+    """A worker is about to submit with this account: what follows may be announced again."""
+    ApiAccount.objects.filter(pk=account).update(announced_at=None)
 
 
 #: What tells how long a clip takes, as columns of Generation: its model, its length, its quality.

@@ -50,29 +50,22 @@ def submit(pk: int, worker: str, account: int | None = None) -> bool:
     """
     if not _is_new(pk) or not _priced(pk):
         return False
-    began = time.monotonic()
     submission = _claim(pk, worker, account)
     if submission is None:
         return False
     body = _prepared(submission)
     if body is not None and _announced(submission):
-        _carry_out(submission, body, began + _may_begin_within(submission))
+        _carry_out(submission, body)
     return True
 
 
-def _may_begin_within(submission: Submission) -> float:
-    """Seconds from the claim to the last moment to begin: sent later, it might not be done when the lease runs out."""
-    return (submission.deadline - submission.at - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN).total_seconds()
-
-
-def _carry_out(submission: Submission, body: dict[str, Any], begin_by: float) -> None:
-    """`begin_by` is of the monotonic clock: nobody sets that."""
-    if time.monotonic() > begin_by:
+def _carry_out(submission: Submission, body: dict[str, Any]) -> None:
+    if time.monotonic() > submission.begin_by:
         safe_mode.came_out(submission, safe_mode.NOT_ACCEPTED)
         _return_to_queue(submission, "", None, "The worker was late; nothing was sent.")
         return
     try:
-        answer = _send(submission, body, begin_by)
+        answer = _send(submission, body)
     except veevid.UpstreamError as error:
         _not_accepted(submission, error)
         return
@@ -128,7 +121,8 @@ def _claim(pk: int, worker: str, account_pk: int | None = None) -> Submission | 
         account = _locked(generation, account_pk)
         if account is None:
             return None
-        now = timezone.now()
+        # The lease begins with the lock in hand: who had to wait for it long is not late for that.
+        now, clock = timezone.now(), time.monotonic()
         before = dispatch.expected_balance(account)
         call = dispatch.reserve(account, ApiCall.Kind.GENERATE, generation)
         attempt = generation.attempt + 1
@@ -137,7 +131,8 @@ def _claim(pk: int, worker: str, account_pk: int | None = None) -> Submission | 
             transaction.set_rollback(True)
             return None
         uploads = generation.media.filter(media__isnull=False).count()
-        return Submission.objects.create(
+        lending = veevid.DEADLINE * uploads
+        submission = Submission.objects.create(
             generation=generation,
             attempt=attempt,
             account=account,
@@ -145,10 +140,12 @@ def _claim(pk: int, worker: str, account_pk: int | None = None) -> Submission | 
             call=call,
             worker=worker[:120],
             at=now,
-            deadline=now + timedelta(seconds=veevid.DEADLINE * (1 + uploads)),
+            deadline=now + timedelta(seconds=lending + veevid.DEADLINE),
             balance_before=before[0] if before else None,
             balance_read_at=before[1] if before else None,
         )
+        submission.begin_by = clock + lending + SEND_MARGIN.total_seconds()
+        return submission
 
 
 def _locked(generation: Generation, account_pk: int) -> ApiAccount | None:
@@ -241,13 +238,13 @@ def _announced(submission: Submission) -> bool:
 # -- the request ------------------------------------------------------------------------------------------------------
 
 
-def _send(submission: Submission, body: dict[str, Any], begin_by: float) -> veevid.GenerateAnswer:
+def _send(submission: Submission, body: dict[str, Any]) -> veevid.GenerateAnswer:
     """The paid request. Called once for each Submission row, after that row was committed, and nowhere else."""
     if submission.call is None:
         raise RuntimeError("a submission without its request row is never sent")
     return dispatch.ask(
         submission.call,
-        lambda upstream: upstream.generate(body, begin_by=begin_by),
+        lambda upstream: upstream.generate(body, begin_by=submission.begin_by),
         keep=lambda answer: _keep(submission, answer),
     )
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-from collections.abc import Mapping
 
 from celery import shared_task
 
@@ -20,23 +19,25 @@ def tick() -> None:
     for pk in sending.lost():
         sending.lose(pk)
     approvals.expire()
-    due = dispatch.due()
-    _announce_sending(due.send)
-    for task, pks in ((look, due.look), (fetch, due.fetch), (check, reconcile.due())):
+    _announce(dispatch.due())
+    for pk in reconcile.due():
+        check.apply_async((pk,), **SOON)
+
+
+def _announce(due: dispatch.Due) -> None:
+    for generation, account in due.send.items():
+        submit.apply_async((generation, account), **SOON)
+    for task, pks in ((look, due.look), (fetch, due.fetch)):
         for pk in pks:
             task.apply_async((pk,), **SOON)
-    dispatch.announced(due.look, due.fetch)
-
-
-def _announce_sending(send: Mapping[int, int]) -> None:
-    for generation, account in send.items():
-        submit.apply_async((generation, account), **SOON)
+    dispatch.announced(due)
 
 
 def _announce_next(account: int | None) -> None:
     """A slot or the lane of this account may be free now: who is next on it need not wait for a tick."""
     free = ApiAccount.objects.filter(pk=account or 0).first()
-    _announce_sending(dispatch.sendable(free) if free else {})
+    if free:
+        _announce(dispatch.next_on(free))
 
 
 @shared_task
@@ -49,6 +50,7 @@ def compare() -> None:
 
 @shared_task
 def submit(pk: int, account: int | None = None) -> None:
+    dispatch.heard(account or 0)
     if sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account):
         _announce_next(account)  # one that found nothing rings no more, or bells would multiply
 

@@ -8,8 +8,8 @@ import pytest
 import responses
 from django.utils import timezone
 
-from generations import sending, tasks
-from generations.models import Clip, Generation, Status
+from generations import lifecycle, sending, tasks
+from generations.models import ApiAccount, Clip, Generation, Status
 from tests.makers import CLIP_URL, accepts, confirmed, make_account, make_person, sent_to, status_is
 from veevid_site import celery_app
 
@@ -63,6 +63,39 @@ def test_as_many_submissions_are_announced_as_lanes_are_free() -> None:
     first, second, _ = (confirmed(person) for _ in range(3))
     tasks.tick()
     assert rung() == [("submit", [first.pk, accounts[0].pk]), ("submit", [second.pk, accounts[1].pk])]
+
+
+def test_a_submission_is_announced_once_while_busy_workers_let_it_wait() -> None:
+    make_account()
+    person = make_person()
+    confirmed(person)
+    confirmed(person)
+    tasks.tick()
+    assert len(rung()) == 1
+    tasks.tick()
+    assert rung() == []
+
+
+def test_a_submission_whose_bell_was_lost_is_announced_again() -> None:
+    account = make_account()
+    generation = confirmed(make_person())
+    tasks.tick()
+    rung()
+    ApiAccount.objects.update(announced_at=timezone.now() - timedelta(seconds=tasks.SOON["expires"]))
+    tasks.tick()
+    assert rung() == [("submit", [generation.pk, account.pk])]
+
+
+def test_a_submission_that_was_cancelled_meanwhile_leaves_its_account_to_the_next() -> None:
+    account, person = make_account(), make_person()
+    first, second = confirmed(person), confirmed(person)
+    tasks.tick()
+    lifecycle.cancel(first, person)
+    rung()
+    tasks.submit(first.pk, account.pk)
+    tasks.tick()
+    assert rung() == [("submit", [second.pk, account.pk])]
+    assert sent_to("generate-video") == 0
 
 
 def test_a_look_is_announced_once_while_busy_workers_let_it_wait(rendering: Generation) -> None:

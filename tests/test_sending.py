@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import responses
@@ -121,6 +121,35 @@ def test_a_late_acceptance_after_the_release_and_before_the_next_attempt_saves_t
     accepts("vg_2")
     sending.submit(generation.pk, "worker")
     assert sent_to("generate-video") == 0
+
+
+def test_a_claim_that_waited_long_for_the_lock_is_not_late_for_that(mara, monkeypatch):
+    generation = confirmed(mara)
+    accepts("vg_1")
+    lock = sending._locked
+    locked: list[datetime] = []
+    with time_machine.travel(timezone.now()) as clock:
+
+        def after_a_while(*args):
+            clock.shift(sending.SEND_MARGIN * 3)
+            account = lock(*args)
+            locked.append(timezone.now())
+            return account
+
+        monkeypatch.setattr(sending, "_locked", after_a_while)
+        sending.submit(generation.pk, "worker")
+    submission = Submission.objects.get()
+    assert submission.at >= locked[0]
+    assert (submission.outcome, sent_to("generate-video")) == ("accepted", 1)
+
+
+def test_only_the_process_that_claimed_a_submission_can_send_it(mara):
+    generation = confirmed(mara)
+    accepts("vg_1")
+    claimed = sending._claim(generation.pk, "worker")
+    assert claimed
+    sending._carry_out(Submission.objects.select_related("generation", "account").get(pk=claimed.pk), {})
+    assert (Generation.objects.get().status, sent_to("generate-video")) == (Status.QUEUED, 0)
 
 
 def test_a_worker_frozen_after_its_last_look_at_the_clock_sends_nothing_and_the_row_waits_for_another(

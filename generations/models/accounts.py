@@ -33,6 +33,7 @@ class ApiAccount(models.Model):
         help_text="Reserved: only this team's clips go out on it. Empty: for all teams.",
     )
     state_why = models.TextField(blank=True, help_text="Upstream's own words, when it closed the account.")
+    announced_at = models.DateTimeField(null=True, blank=True, help_text="When a worker was told to submit with it.")
     wait_until = models.DateTimeField(null=True, blank=True, help_text="No new submission before this time.")
     wait_why = models.CharField(max_length=20, blank=True)
     unreachable = models.PositiveIntegerField(default=0, help_text="Requests in a row that could not be sent.")

@@ -1,5 +1,6 @@
 """From a prompt to a clip: what people asked for, what was sent, what came back."""
 
+import math
 import uuid
 from typing import Any
 
@@ -246,6 +247,10 @@ class Submission(models.Model):
     balance_before = models.BigIntegerField(null=True, help_text="What the account should have had, just before.")
     balance_read_at = models.DateTimeField(null=True, help_text="When the reading behind it was taken.")
     check_at = models.DateTimeField(null=True, help_text="When the balance is to be read, after an unclear end.")
+
+    #: No column. Until when its first byte may leave, by the monotonic clock of the process that claimed it; no other
+    #: process may send it. Later it might not be done when its lease runs out.
+    begin_by: float = -math.inf
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["generation", "attempt"], name="one_row_per_attempt")]

@@ -32,6 +32,7 @@ SHORTER: dict[str, Any] = {
     "WAIT_FOR_DISK": timedelta(seconds=3),
     "ASK_PRICE_AGAIN": timedelta(seconds=5),
     "LEASE": timedelta(seconds=6),
+    "DEVELOP_TIMEOUT": 30,
     "SLOWEST_RETRY": 10.0,
 }
 
