@@ -1,4 +1,4 @@
-.PHONY: help run test lint lock css shots
+.PHONY: help run test chaos lint lock css shots
 
 help: ## what each target does
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,6 +11,12 @@ test: ## run the tests; ARGS="tests/test_up.py -k stop" chooses
 	@scripts/install test
 	@.venv/bin/python -m scripts.test_tools
 	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+chaos: ## kill everything, a thousand times on each database, and count what was lost; KILLS=200 DATABASE=sqlite SEED=5
+	@scripts/install test
+	@.venv/bin/python -m scripts.test_tools
+	@.venv/bin/python -m tests.chaos --kills $(or $(KILLS),1000) --database $(or $(DATABASE),both) \
+	    $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 lint: ## ruff and mypy
 	@scripts/install test

@@ -14,8 +14,8 @@ from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Max, Q, QuerySet, Sum
-from django.db.models.functions import Coalesce
+from django.db.models import Count, F, Max, Q, QuerySet, Sum, Window
+from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 
 from generations import pacing
@@ -30,6 +30,7 @@ from generations.models import (
     Freeze,
     Generation,
     Status,
+    Submission,
     Team,
 )
 from generations.models.fields import Secret
@@ -52,7 +53,9 @@ UNKNOWN_HOLDS_A_SLOT = timedelta(minutes=10)  # an unconfirmed submission may be
 QUESTION_TIMEOUT, QUESTION_DEADLINE = 15, 20  # seconds, for a price, a status or a balance
 CHECK_HOLDS_THE_LANE = timedelta(minutes=3)  # no longer, should the balance not be readable
 LEASE_GRACE = timedelta(seconds=5)
+WAIT_FOR_CREDITS = timedelta(minutes=5)  # a known balance that is too low counts for so long
 AT_A_TIME = 50  # due rows of one kind that one tick announces
+HEARD_FOR = timedelta(seconds=10)  # a bell lives so long; what was announced is not announced again before
 
 
 class NoRoom(Exception):
@@ -124,13 +127,16 @@ def requests_this_hour(account: ApiAccount, now: datetime | None = None) -> int:
     return _within(account.calls.all(), now or timezone.now(), pacing.HOUR).count()
 
 
-def slots_taken(account: ApiAccount, now: datetime | None = None) -> int:
+def _holding_slots(now: datetime) -> QuerySet[Generation]:
     """Generations that upstream may be working on."""
-    now = now or timezone.now()
     surely = Q(status__in=(Status.SUBMITTING, Status.PROCESSING))
     stalled = Q(status=Status.STALLED, sent_at__gt=now - STALLED_HOLDS_A_SLOT)
     unknown = Q(status=Status.UNCONFIRMED, sent_at__gt=now - UNKNOWN_HOLDS_A_SLOT)
-    return account.generations.filter(surely | stalled | unknown).count()
+    return Generation.objects.filter(surely | stalled | unknown)
+
+
+def slots_taken(account: ApiAccount, now: datetime | None = None) -> int:
+    return _holding_slots(now or timezone.now()).filter(account=account).count()
 
 
 def _free_again(calls: QuerySet[ApiCall], seconds: float, limit: int, now: datetime) -> datetime:
@@ -185,28 +191,72 @@ def frozen() -> bool:
 
 def lane(account: ApiAccount, now: datetime | None = None) -> str:
     """Why this account takes no submission now: a word of WAITING, empty when it does."""
+    return lanes([account], now)[account.pk]
+
+
+def lanes(asked: Iterable[ApiAccount], now: datetime | None = None) -> dict[int, str]:
+    """The same for many accounts at once, with a few queries for all of them together.
+
+    Who is found closed is not asked about further: a full house costs two queries, however many accounts there are.
+    """
     now = now or timezone.now()
+    no = {"disk": disk_is_low(), "frozen": frozen()}
+    why = {account.pk: _shut(account, no, now) for account in asked}
+    for questions in (_without_a_slot, _being_checked, _without_a_request):
+        still = [pk for pk, word in why.items() if not word]
+        if still:
+            why |= questions(still, now)
+    return why
+
+
+def _shut(account: ApiAccount, no: Mapping[str, bool], now: datetime) -> str:
+    """What is known without asking for this account. `no` is what stops them all."""
     if not base_url(account):
         return "unreachable"
-    if not account.demo and frozen():
+    if no["frozen"] and not account.demo:
         return "frozen"
-    if disk_is_low():
+    if no["disk"]:
         return "disk"
     if account.state != ApiAccount.State.OPEN:
         return "paused" if account.state == ApiAccount.State.PAUSED else "account"
     if account.wait_until and account.wait_until > now:
         return account.wait_why or "busy"
-    if slots_taken(account, now) >= pacing.AT_ONCE:
-        return "slots"
-    if account.generations.filter(status=Status.SUBMITTING).exists():
-        return "turn"  # one submission at a time, so that a balance reading brackets exactly one
-    if account.submissions.filter(check_at__gt=now - CHECK_HOLDS_THE_LANE).exists():
-        return "checking"
-    try:
-        _pick_key(account, ApiCall.Kind.GENERATE, now)
-    except NoRoom as no:
-        return no.why
     return ""
+
+
+def _without_a_slot(asked: Sequence[int], now: datetime) -> dict[int, str]:
+    """All slots busy, or a submission under way: one at a time, so that a balance reading brackets exactly one."""
+    held = _holding_slots(now).filter(account__in=asked).values("account_id")
+    rows = held.annotate(slots=Count("pk"), sending=Count("pk", filter=Q(status=Status.SUBMITTING)))
+    words = ((row, "slots" if row["slots"] >= pacing.AT_ONCE else "turn" if row["sending"] else "") for row in rows)
+    return {row["account_id"]: word for row, word in words if word}
+
+
+def _being_checked(asked: Sequence[int], now: datetime) -> dict[int, str]:
+    checks = Submission.objects.filter(account__in=asked, check_at__gt=now - CHECK_HOLDS_THE_LANE)
+    return dict.fromkeys(checks.values_list("account_id", flat=True), "checking")
+
+
+def _without_a_request(asked: Sequence[int], now: datetime) -> dict[int, str]:
+    """No working key, or none that the minute or the hour lets send one more."""
+    keys = dict(ApiKey.objects.filter(account__in=asked, state=ApiKey.State.ACTIVE).values_list("pk", "account_id"))
+    by_key = _counted(ApiCall.objects.filter(key__in=keys), "key_id", pacing.MINUTE, now)
+    in_hour = _counted(ApiCall.objects.filter(account__in=asked), "account_id", pacing.HOUR, now)
+    least: dict[int, int] = {}
+    for key, account in keys.items():
+        least[account] = min(by_key.get(key, 0), least.get(account, pacing.PER_KEY_MINUTE))
+    found = {}
+    for account in asked:
+        if account not in least:
+            found[account] = "key"
+        elif not pacing.room(ApiCall.Kind.GENERATE, least[account], in_hour.get(account, 0)):
+            found[account] = "hour" if pacing.room(ApiCall.Kind.GENERATE, least[account], 0) else "busy"
+    return found
+
+
+def _counted(calls: QuerySet[ApiCall], by: str, seconds: float, now: datetime) -> dict[int, int]:
+    """How many requests of each key or account count in a window."""
+    return dict(_within(calls, now, seconds).values_list(by).annotate(Count("pk")))
 
 
 # -- sending ----------------------------------------------------------------------------------------------------------
@@ -318,9 +368,13 @@ def _for_account(account: ApiAccount) -> QuerySet[Generation]:
 class Due:
     """Primary keys of rows that somebody should look after now, by what is to be done."""
 
-    submit: Sequence[int]
+    send: Mapping[int, int]  # a generation, and the account that is free for it
     look: Sequence[int]
     fetch: Sequence[int]
+
+    @property
+    def submit(self) -> list[int]:
+        return list(self.send)
 
 
 def in_turn(queued: Iterable[tuple[int, int, datetime]], running: Counter[int]) -> list[int]:
@@ -345,41 +399,99 @@ def queued(demo: bool, now: datetime) -> QuerySet[Generation]:
 def line(demo: bool, now: datetime | None = None) -> list[int]:
     """The same, in the order in which it will be sent."""
     rows = queued(demo, now or timezone.now()).values_list("pk", "owner_id", "queued_at")
-    under_way = Generation.objects.filter(quote__account__demo=demo, status__in=RENDERING)
-    return in_turn(rows, Counter(under_way.values_list("owner_id", flat=True)))
+    return in_turn(rows, _under_way(demo))
 
 
-def _sendable(demo: bool, now: datetime) -> list[int]:
-    """Who goes out now: each open lane takes the first of the line that it may carry."""
-    lanes = Counter(account.team_id for account in accounts(demo) if lane(account, now) == "")
-    if not lanes:
-        return []
-    waiting = line(demo, now)
-    if set(lanes) == {None}:  # nothing open is reserved: the first of the line
-        return waiting[: lanes[None]]
-    teams = dict(Generation.objects.filter(pk__in=waiting).values_list("pk", "team_id"))
-    chosen = []
-    for pk in waiting:
-        lane_of = next((team for team in (teams.get(pk), None) if lanes[team]), False)
-        if lane_of is not False:
-            lanes[lane_of] -= 1
-            chosen.append(pk)
+def _under_way(demo: bool) -> Counter[int]:
+    """How many generations of each person are under way."""
+    rows = Generation.objects.filter(quote__account__demo=demo, status__in=RENDERING)
+    return Counter(dict(rows.values_list("owner_id").annotate(Count("pk"))))
+
+
+def short_until(account: ApiAccount, price: int, now: datetime) -> datetime | None:
+    """Until when this account lacks the credits for this price, as far as is known. None: it has them."""
+    known = expected_balance(account)
+    if known is None or known[0] >= price or known[1] + WAIT_FOR_CREDITS <= now:
+        return None
+    return known[1] + WAIT_FOR_CREDITS
+
+
+def _carrier(free: Sequence[ApiAccount], team: int, price: int, now: datetime) -> ApiAccount | None:
+    """Of the free accounts, a team's own before the common ones: the first that can pay, else the next that may."""
+    waits: list[tuple[datetime, ApiAccount]] = []
+    for account in (*(a for a in free if a.team_id == team), *(a for a in free if a.team_id is None)):
+        until = short_until(account, price, now)
+        if until is None:
+            return account
+        waits.append((until, account))
+    return min(waits, key=lambda wait: wait[0])[1] if waits else None
+
+
+def carrier(generation: Generation, now: datetime) -> ApiAccount | None:
+    """An account that is free for this generation, if there is one."""
+    mine = list(accounts_for(generation.quote.account.demo, generation.team_id))
+    why = lanes(mine, now)
+    return _carrier([a for a in mine if not why[a.pk]], generation.team_id, generation.price, now)
+
+
+def sendable(account: ApiAccount, now: datetime | None = None) -> dict[int, int]:
+    """Who goes out on this one account now, as `Due.send` says it."""
+    return _sendable(account.demo, [account], now or timezone.now())
+
+
+def _sendable(demo: bool, asked: Iterable[ApiAccount], now: datetime) -> dict[int, int]:
+    """Who goes out now: the first of the line, each with an account that is free for it."""
+    everyone = list(asked) if queued(demo, now).exists() else []
+    why = lanes(everyone, now)
+    free = [account for account in everyone if not why[account.pk]]
+    first = {row[0]: row for row in _first_of_each(demo, now, len(free))} if free else {}
+    chosen: dict[int, int] = {}
+    for pk in in_turn((row[:3] for row in first.values()), _under_way(demo)):
+        _, _, _, team, price = first[pk]
+        account = _carrier(free, team, price, now)
+        if account:
+            chosen[pk] = account.pk
+            free.remove(account)
+        if not free:
+            break
     return chosen
+
+
+def _first_of_each(demo: bool, now: datetime, most: int) -> list[tuple[int, int, datetime, int, int]]:
+    """The first `most` that each person has in the line for each team: generation, person, queued at, team, price.
+
+    Nobody gets more than that at once, so a long line is not read to its end.
+    """
+    order = (F("queued_at").asc(), F("pk").asc())
+    place = Window(RowNumber(), partition_by=[F("owner_id"), F("team_id")], order_by=order)
+    rows = queued(demo, now).annotate(place=place).filter(place__lte=most)
+    return list(rows.values_list("pk", "owner_id", "queued_at", "team_id", "price"))
 
 
 def due(now: datetime | None = None) -> Due:
     """What the database says is to be done now."""
     now = now or timezone.now()
-    submit: list[int] = []
-    for demo in (False, True):
-        submit += _sendable(demo, now)
-    looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED), next_look_at__lte=now)
-    fetches = Clip.objects.filter(state=Clip.State.PENDING, fetch_at__lte=now)
+    looks = Generation.objects.filter(status__in=(Status.PROCESSING, Status.STALLED))
+    fetches = Clip.objects.filter(state=Clip.State.PENDING)
     return Due(
-        submit=submit,
-        look=list(looks.order_by("next_look_at").values_list("pk", flat=True)[:AT_A_TIME]),
-        fetch=list(fetches.order_by("fetch_at").values_list("pk", flat=True)[:AT_A_TIME]),
+        send=_sendable(False, accounts(demo=False), now) | _sendable(True, accounts(demo=True), now),
+        look=_unheard(looks, "next_look_at", now),
+        fetch=_unheard(fetches, "fetch_at", now),
     )
+
+
+def _unheard(rows: QuerySet[Any], when: str, now: datetime) -> list[int]:
+    """What is due and was not announced since it is: workers that are busy would only find the same bell again."""
+    told = Q(announced_at=None) | Q(announced_at__lt=F(when)) | Q(announced_at__lte=now - HEARD_FOR)
+    waiting = rows.filter(told, **{f"{when}__lte": now}).order_by(when)
+    return list(waiting.values_list("pk", flat=True)[:AT_A_TIME])
+
+
+def announced(looks: Sequence[int], fetches: Sequence[int]) -> None:
+    """Notes that bells were rung for these rows. A bell that gets lost is rung again when its time is over."""
+    for rows, pks in ((Generation.objects, looks), (Clip.objects, fetches)):
+        if pks:
+            rows.filter(pk__in=pks).update(announced_at=timezone.now())
 
 
 #: What tells how long a clip takes, as columns of Generation: its model, its length, its quality.
@@ -445,7 +557,8 @@ def balance(demo: bool, team: Team | None = None) -> tuple[int, datetime] | None
 
 def since(reading: BalanceReading) -> int:
     """What an account should have now: what it had, less what was accepted since, plus what was given back since."""
-    rows = Generation.objects.filter(account_id=reading.account_id).exclude(upstream_id=None)
+    moved_since = Q(finished_at=None) | Q(finished_at__gt=reading.at)
+    rows = Generation.objects.filter(moved_since, account_id=reading.account_id).exclude(upstream_id=None)
     later = Coalesce(Sum(Coalesce("charged", "price"), filter=Q(sent_at__gt=reading.at)), 0)
     back = Coalesce(Sum(F("price") - F("charged"), filter=Q(sent_at__lte=reading.at, finished_at__gt=reading.at)), 0)
     moved = rows.aggregate(later=later, back=back)

@@ -8,6 +8,7 @@ with its hold, until a Decision. An answer moves the row only while its attempt 
 
 import logging
 import math
+import time
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,7 +33,6 @@ from generations.models import (
 
 logger = logging.getLogger(__name__)
 
-WAIT_FOR_CREDITS = timedelta(minutes=5)
 ASK_PRICE_AGAIN = timedelta(minutes=5)
 WAIT_FOR_DISK = timedelta(seconds=30)
 SETTLES_IN = timedelta(seconds=10)  # before the balance is read for an unclear submission
@@ -43,20 +43,36 @@ UPLOAD_ATTEMPTS = 5
 Outcome = Submission.Outcome
 
 
-def submit(pk: int, worker: str) -> None:
-    """Sends one queued generation, if an account is free and nobody else took it."""
-    submission = _claim(pk, worker) if _is_new(pk) and _priced(pk) else None
+def submit(pk: int, worker: str, account: int | None = None) -> bool:
+    """Sends one queued generation, if an account is free and nobody else took it. False: there was nothing to do.
+
+    `account` is the one that the tick found free for it; without, one is looked for.
+    """
+    if not _is_new(pk) or not _priced(pk):
+        return False
+    began = time.monotonic()
+    submission = _claim(pk, worker, account)
     if submission is None:
-        return
+        return False
     body = _prepared(submission)
-    if body is None or not _announced(submission):
-        return
-    if timezone.now() > submission.deadline - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN:
+    if body is not None and _announced(submission):
+        _carry_out(submission, body, began + _may_begin_within(submission))
+    return True
+
+
+def _may_begin_within(submission: Submission) -> float:
+    """Seconds from the claim to the last moment to begin: sent later, it might not be done when the lease runs out."""
+    return (submission.deadline - submission.at - timedelta(seconds=veevid.DEADLINE) + SEND_MARGIN).total_seconds()
+
+
+def _carry_out(submission: Submission, body: dict[str, Any], begin_by: float) -> None:
+    """`begin_by` is of the monotonic clock: nobody sets that."""
+    if time.monotonic() > begin_by:
         safe_mode.came_out(submission, safe_mode.NOT_ACCEPTED)
         _return_to_queue(submission, "", None, "The worker was late; nothing was sent.")
         return
     try:
-        answer = _send(submission, body)
+        answer = _send(submission, body, begin_by)
     except veevid.UpstreamError as error:
         _not_accepted(submission, error)
         return
@@ -100,16 +116,19 @@ def _priced(pk: int) -> bool:
     return False
 
 
-def _claim(pk: int, worker: str) -> Submission | None:
+def _claim(pk: int, worker: str, account_pk: int | None = None) -> Submission | None:
     """Takes the row, an account's lane and the request in one transaction, and commits the intent."""
+    generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
+    if generation is None or (generation.not_before and generation.not_before > timezone.now()):
+        return None
+    if account_pk is None:
+        free = dispatch.carrier(generation, timezone.now())
+        account_pk = free.pk if free else 0
     with transaction.atomic():
-        generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
-        now = timezone.now()
-        if generation is None or (generation.not_before and generation.not_before > now):
-            return None
-        account = _free_account(generation, now)
+        account = _locked(generation, account_pk)
         if account is None:
             return None
+        now = timezone.now()
         before = dispatch.expected_balance(account)
         call = dispatch.reserve(account, ApiCall.Kind.GENERATE, generation)
         attempt = generation.attempt + 1
@@ -132,24 +151,22 @@ def _claim(pk: int, worker: str) -> Submission | None:
         )
 
 
-def _free_account(generation: Generation, now: datetime) -> ApiAccount | None:
-    """An account that may carry it, whose lane is open and whose balance suffices, as far as it is known. Locks them.
+def _locked(generation: Generation, account_pk: int) -> ApiAccount | None:
+    """The account, locked, if it may carry this generation, its lane is open and its balance suffices as far as known.
 
-    When every open one is short of credits, the generation says so and waits until the balance may have changed.
+    Whoever chose it looked without a lock; here it counts. One that is short of credits makes the generation say so
+    and wait until the balance may have changed.
     """
-    locked = dispatch.accounts_for(generation.quote.account.demo, generation.team_id).select_for_update()
-    open_lanes = [account for account in locked if dispatch.lane(account, now) == ""]
-    waits: list[datetime] = []
-    for account in open_lanes:
-        known = dispatch.expected_balance(account)
-        if known is None or known[0] >= generation.price or known[1] + WAIT_FOR_CREDITS <= now:
-            return account
-        waits.append(known[1] + WAIT_FOR_CREDITS)
-    if waits:
-        Generation.objects.filter(pk=generation.pk, status=Status.QUEUED).update(
-            wait_why="credits", not_before=min(waits)
-        )
-    return None
+    may = dispatch.accounts_for(generation.quote.account.demo, generation.team_id)
+    account = may.select_for_update().filter(pk=account_pk).first()
+    if account is None or dispatch.lane(account):
+        return None
+    until = dispatch.short_until(account, generation.price, timezone.now())
+    if until:
+        short = {"wait_why": "credits", "not_before": until}
+        Generation.objects.filter(pk=generation.pk, status=Status.QUEUED).update(**short)
+        return None
+    return account
 
 
 def _prepared(submission: Submission) -> dict[str, Any] | None:
@@ -224,12 +241,14 @@ def _announced(submission: Submission) -> bool:
 # -- the request ------------------------------------------------------------------------------------------------------
 
 
-def _send(submission: Submission, body: dict[str, Any]) -> veevid.GenerateAnswer:
+def _send(submission: Submission, body: dict[str, Any], begin_by: float) -> veevid.GenerateAnswer:
     """The paid request. Called once for each Submission row, after that row was committed, and nowhere else."""
     if submission.call is None:
         raise RuntimeError("a submission without its request row is never sent")
     return dispatch.ask(
-        submission.call, lambda upstream: upstream.generate(body), keep=lambda answer: _keep(submission, answer)
+        submission.call,
+        lambda upstream: upstream.generate(body, begin_by=begin_by),
+        keep=lambda answer: _keep(submission, answer),
     )
 
 
@@ -388,7 +407,7 @@ def _out_of_credits(submission: Submission, error: veevid.NotEnoughCredits, word
         _reject(submission, rose, "")
         return
     said = f"Needs {error.required}, has {error.balance}" if error.required is not None else error.message
-    _return_to_queue(submission, "credits", timezone.now() + WAIT_FOR_CREDITS, words, said)
+    _return_to_queue(submission, "credits", timezone.now() + dispatch.WAIT_FOR_CREDITS, words, said)
 
 
 def _unconfirmed(submission: Submission, words: str, said: str) -> None:

@@ -2,12 +2,14 @@
 
 import os
 import socket
+from collections.abc import Mapping
 
 from celery import shared_task
 
 from generations import approvals, archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
+from generations.models import ApiAccount
 
-SOON = {"expires": 10}  # seconds; a nudge that waited longer was repeated by a later tick
+SOON = {"expires": dispatch.HEARD_FOR.seconds}  # a nudge that waited longer was repeated by a later tick
 
 
 @shared_task
@@ -19,9 +21,22 @@ def tick() -> None:
         sending.lose(pk)
     approvals.expire()
     due = dispatch.due()
-    for task, pks in ((submit, due.submit), (look, due.look), (fetch, due.fetch), (check, reconcile.due())):
+    _announce_sending(due.send)
+    for task, pks in ((look, due.look), (fetch, due.fetch), (check, reconcile.due())):
         for pk in pks:
             task.apply_async((pk,), **SOON)
+    dispatch.announced(due.look, due.fetch)
+
+
+def _announce_sending(send: Mapping[int, int]) -> None:
+    for generation, account in send.items():
+        submit.apply_async((generation, account), **SOON)
+
+
+def _announce_next(account: int | None) -> None:
+    """A slot or the lane of this account may be free now: who is next on it need not wait for a tick."""
+    free = ApiAccount.objects.filter(pk=account or 0).first()
+    _announce_sending(dispatch.sendable(free) if free else {})
 
 
 @shared_task
@@ -33,9 +48,9 @@ def compare() -> None:
 
 
 @shared_task
-def submit(pk: int) -> None:
-    sending.submit(pk, worker=f"{socket.gethostname()}:{os.getpid()}")
-    tick.apply_async(**SOON)
+def submit(pk: int, account: int | None = None) -> None:
+    if sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account):
+        _announce_next(account)  # one that found nothing rings no more, or bells would multiply
 
 
 @shared_task
@@ -43,6 +58,7 @@ def look(pk: int) -> None:
     clip = lifecycle.look(pk)
     if clip:
         fetch.apply_async((clip.pk,), **SOON)
+        _announce_next(clip.generation.account_id)
 
 
 @shared_task

@@ -195,9 +195,12 @@ class Veevid:
             sufficient = balance is None or balance >= required
         return QuoteAnswer(required, balance, sufficient, answer)
 
-    def generate(self, body: dict[str, Any]) -> GenerateAnswer:
-        """The only call that costs credits. Never repeated by this class."""
-        answer = self._call("POST", "/generate-video", body=body, paid=True)
+    def generate(self, body: dict[str, Any], *, begin_by: float = math.inf) -> GenerateAnswer:
+        """The only call that costs credits. Never repeated by this class.
+
+        After `begin_by` (of the monotonic clock) its first byte is not sent: somebody may have decided otherwise.
+        """
+        answer = self._call("POST", "/generate-video", body=body, paid=True, begin_by=begin_by)
         generation_id = _generation_id(answer.get("generation_id"))
         if generation_id is None:
             log.warning("generate-video answered without a usable generation_id: %.200r", answer.get("generation_id"))
@@ -247,12 +250,19 @@ class Veevid:
         return UploadAnswer(str(url), _plain(answer.get("key")), answer)
 
     def _call(
-        self, method: str, path: str, *, body: dict[str, Any] | None = None, files: Any = None, paid: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        body: dict[str, Any] | None = None,
+        files: Any = None,
+        paid: bool = False,
+        begin_by: float = math.inf,
     ) -> dict[str, Any]:
         """One request, one JSON object back, or an `UpstreamError`."""
         data = None if body is None else json.dumps(body, allow_nan=False).encode()
         started = time.monotonic()
-        reply = self._exchange(method, path, data, files)
+        reply = self._exchange(method, path, data, files, begin_by)
         milliseconds = (time.monotonic() - started) * 1000
         if isinstance(reply, _Lost):
             log.warning("%s %s: %s after %d ms", method, path, reply.reason, milliseconds)
@@ -266,12 +276,12 @@ class Veevid:
             return answer
         raise _sorted_error(reply, answer, paid)
 
-    def _exchange(self, method: str, path: str, data: bytes | None, files: Any) -> "_Reply | _Lost":
+    def _exchange(self, method: str, path: str, data: bytes | None, files: Any, begin_by: float) -> "_Reply | _Lost":
         """Returns failures instead of raising them: what requests raises carries the request, and with it the key."""
         headers = {"Accept": "application/json", "Accept-Encoding": "identity", "Connection": "close"}
         if data is not None:
             headers["Content-Type"] = "application/json"
-        clock = _Clock(self.deadline)
+        clock = _Clock(self.deadline, begin_by)
         try:
             with clock, requests.Session() as session:
                 session.trust_env = False  # a .netrc would replace the key, a proxy variable the way
@@ -331,8 +341,9 @@ class _Clock:
     A read time-out starts again with every byte, so a slow drip of headers or body outlives it.
     """
 
-    def __init__(self, seconds: float):
+    def __init__(self, seconds: float, begin_by: float = math.inf):
         self._ends = time.monotonic() + seconds
+        self._begin_by = begin_by
         self._timer = threading.Timer(seconds, self._cut)
         self._timer.daemon = True
         self._lock = threading.Lock()
@@ -348,6 +359,11 @@ class _Clock:
                 raise NewConnectionError(connection, "deadline passed before sending")
             self._sockets.append(sock.dup())  # a copy: TLS takes the original over
         return sock
+
+    def check_may_begin(self, connection: HTTPConnection) -> None:
+        """Right before the first byte: this process may have been stopped for minutes since it meant to send."""
+        if time.monotonic() > self._begin_by or self.is_over():
+            raise NewConnectionError(connection, "too late to begin")
 
     def _cut(self) -> None:
         with self._lock:
@@ -372,14 +388,21 @@ _clock: ContextVar[_Clock] = ContextVar("veevid_clock")
 
 
 class _WatchedHTTP(HTTPConnection):
+    begun = False
+
     def _new_conn(self) -> socket.socket:
         return _clock.get().watch(self, super()._new_conn())
 
+    def send(self, data: Any) -> None:
+        if not self.begun:
+            if self.sock is None:
+                self.connect()
+            _clock.get().check_may_begin(self)
+            self.begun = True
+        super().send(data)
 
-class _WatchedHTTPS(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _clock.get().watch(self, super()._new_conn())
 
+class _WatchedHTTPS(HTTPSConnection, _WatchedHTTP):
     def connect(self) -> None:
         """Nothing of a request is written before this returns: a handshake that fails has sent nothing."""
         try:

@@ -188,6 +188,22 @@ def _waiting(
     return [_row(g, places.get(g.pk), ready.get(g.pk), more.get(g.owner_id, 0), until, said, desk) for g in order]
 
 
+def short_of_credits(person: User, everybody: bool) -> str:
+    """What to say while clips wait for credits: one's own, or everybody's for an admin. Empty when none does."""
+    rows = Generation.objects.filter(
+        status=Status.QUEUED, wait_why="credits", quote__account__demo=dispatch.demo_mode()
+    )
+    rows = rows if everybody else rows.filter(owner=person)
+    first = rows.select_related("team", "quote__account").order_by("queued_at", "pk").first()
+    if first is None:
+        return ""
+    known = dispatch.balance(first.quote.account.demo, first.team)
+    has = f", the balance is {known[0]:,}" if known else ""
+    number = rows.count()
+    waits = "A clip waits for credits: it" if number == 1 else f"{number:,} clips wait for credits: the next"
+    return f"{waits} needs {credits(first.price)}{has}."
+
+
 def _last_words(rows: Iterable[Generation]) -> dict[int, str]:
     """What Veevid said to the last attempt of each that is out of credits, in one query."""
     short = [g.pk for g in rows if g.wait_why == "credits"]

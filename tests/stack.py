@@ -109,9 +109,13 @@ class Dailies:
         process.ready(lambda: get(f"{self.url}/healthz")[0] == 200)
         return process
 
-    def start_worker(self, concurrency: int = 2) -> Process:
+    def start_worker(self, concurrency: int = 2, queues: str = "dailies,fetches") -> Process:
         number = sum(process.name.startswith("worker") for process in self.processes) + 1
-        process = self._start("worker", [*programs.worker(concurrency), "-n", f"worker{number}@tests"])
+        process = self._start("worker", [*programs.worker(concurrency, queues), "-n", f"worker{number}@tests"])
+        return process.ready(lambda: " ready." in process.said())
+
+    def start_fetcher(self, concurrency: int = 2) -> Process:
+        process = self._start("fetcher", programs.fetcher(concurrency))
         return process.ready(lambda: " ready." in process.said())
 
     def start_beat(self) -> Process:

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page
 
 from tests.stack import Dailies
 
-pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.timeout(360)]
 
 SHAPES = {"1440 light": (1440, 900, "light"), "1440 dark": (1440, 900, "dark"), "360 dark": (360, 760, "dark")}
 PASSWORD = "a long password of hers"
@@ -29,7 +29,7 @@ account, now = ApiAccount.objects.get(), timezone.now()
 team = mara.teams.get()
 project = Project.objects.create(team=team, name="Alpine Rail")
 Project.objects.create(team=team, name="Last year's campaign", archived_at=now)
-Budget.objects.create(team=team, credits=20000, created_by=mara)
+Budget.objects.create(team=team, credits=90000, created_by=mara)
 Budget.objects.create(team=team, user=jonas, credits=1500, over="park")
 Budget.objects.create(team=team, user=mara, credits=4000, over="warn", window="week")
 Budget.objects.create(team=team, project=project, credits=6000, window="total")

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 import yaml
+from django.conf import settings
 
-from generations import veevid
+from generations import tasks, veevid
 from scripts.test_tools import find_compose
 from tests.servers import ROOT, Process, clean_environment, wait_for
-from veevid_site import supervisor
+from veevid_site import programs, supervisor
 
 NEEDED = ["SECRET_KEY", "SECRETS_KEYS", "VEEVID_API_KEY", "POSTGRES_PASSWORD", "ALLOWED_HOSTS"]
 GIVEN = {name: f"given-{name.lower()}" for name in NEEDED}
@@ -87,8 +88,21 @@ def test_only_the_web_is_reachable_and_only_from_this_host() -> None:
 
 
 def test_nothing_starts_before_the_tables_are_there() -> None:
-    waiting = {name: SERVICES[name]["depends_on"].get("prepare") for name in ("web", "worker", "beat")}
-    assert list(waiting.values()) == [{"condition": "service_completed_successfully"}] * 3
+    names = ("web", "worker", "fetcher", "beat")
+    waiting = [SERVICES[name]["depends_on"].get("prepare") for name in names]
+    assert waiting == [{"condition": "service_completed_successfully"}] * 4
+
+
+def test_containers_run_what_one_command_starts() -> None:
+    started = {"worker": programs.bell_worker(), "fetcher": programs.fetcher(), "beat": programs.beat()}
+    assert {name: SERVICES[name]["command"] for name in started} == {name: run[2:] for name, run in started.items()}
+
+
+def test_every_queue_is_taken_from_and_downloads_by_the_fetcher_alone() -> None:
+    taken = [program[program.index("-Q") + 1] for program in (programs.bell_worker(), programs.fetcher())]
+    assert taken == ["dailies", "fetches"] == [queue.name for queue in settings.CELERY_TASK_QUEUES]
+    routes = settings.CELERY_TASK_ROUTES
+    assert routes == {tasks.fetch.name: {"queue": "fetches"}}
 
 
 def test_the_worker_may_finish_a_paid_request_before_it_is_stopped() -> None:

@@ -74,20 +74,6 @@ def test_no_import_hides_inside_a_function():
     assert hidden == []
 
 
-def calls_of(name: str) -> list[str]:
-    return [
-        f"{path.relative_to(APP)}"
-        for path in SOURCES
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == name
-    ]
-
-
-def test_exactly_one_call_site_sends_the_paid_request():
-    assert calls_of("generate") == ["sending.py"]
-    assert (APP / "sending.py").read_text().count("_send(") == 2  # its definition and its one use
-
-
 def test_only_the_client_and_the_archive_speak_http():
     speaking = [path.name for path in SOURCES if "import requests" in path.read_text()]
     assert sorted(speaking) == ["archive.py", "veevid.py"]

@@ -1,5 +1,6 @@
 """Quote -> confirm -> submit -> look -> complete, with the vendor's wire faked."""
 
+import math
 import uuid
 from datetime import timedelta
 from typing import Any
@@ -329,7 +330,7 @@ def test_an_answer_that_comes_after_the_lease_is_still_kept(mara):
     submission = sending._claim(generation.pk, "a slow worker")
     Generation.objects.filter(pk=generation.pk).update(status=Status.UNCONFIRMED)
     accepts()
-    sending._accepted(submission, sending._send(submission, {}))
+    sending._accepted(submission, sending._send(submission, {}, math.inf))
     generation.refresh_from_db()
     assert (generation.status, generation.upstream_id) == (Status.PROCESSING, "vg_1")
 

@@ -164,6 +164,15 @@ def test_out_of_credits_says_how_many_are_missing(client, mara, account) -> None
     assert "Out of credits Needs 1,320 credits, has 12 after a top-up" in row
 
 
+def test_every_page_tells_its_owner_and_the_admins_that_a_clip_waits_for_credits(client, mara, account) -> None:
+    make(mara, price=1320, wait_why="credits", not_before=timezone.now() + timedelta(minutes=5))
+    told = "A clip waits for credits: it needs 1,320 credits"
+    admin = make_person("root@example.com", is_staff=True)
+    for person, is_told in ((mara, True), (admin, True), (make_person("luc@example.com"), False)):
+        client.force_login(person)
+        assert (told in client.get("/").content.decode()) == is_told
+
+
 def test_out_of_credits_the_last_attempts_words_count(client, mara, account) -> None:
     later = timezone.now() + timedelta(minutes=5)
     g = make(mara, price=320, wait_why="credits", not_before=later)

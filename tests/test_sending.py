@@ -11,7 +11,7 @@ from django.core.management import call_command
 from django.db import OperationalError
 from django.utils import timezone
 
-from generations import dispatch, journal, ledger, lifecycle, reconcile, sending
+from generations import dispatch, journal, ledger, lifecycle, reconcile, sending, tasks, veevid
 from generations.models import (
     ApiAccount,
     ApiCall,
@@ -26,7 +26,7 @@ from generations.models import (
     Submission,
     User,
 )
-from generations.veevid import Busy, GenerateAnswer
+from generations.veevid import Busy, GenerateAnswer, NotSent
 from tests.makers import (
     API,
     CLIP_URL,
@@ -71,6 +71,21 @@ def released_and_claimed_again(owner: User) -> tuple[Submission, Submission]:
     return first, second
 
 
+# -- bells ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_submission_rings_for_the_next_and_one_that_finds_nothing_does_not(mara, monkeypatch):
+    first, second = confirmed(mara), confirmed(mara)
+    account = first.quote.account
+    accepts()
+    rung: list[tuple[int, int]] = []
+    monkeypatch.setattr(tasks.submit, "apply_async", lambda about, **options: rung.append(about))
+    for _ in range(2):
+        tasks.submit(first.pk, account.pk)
+    assert rung == [(second.pk, account.pk)]
+    assert sent_to("generate-video") == 1
+
+
 # -- only the newest attempt moves the row ----------------------------------------------------------------------------
 
 
@@ -106,6 +121,25 @@ def test_a_late_acceptance_after_the_release_and_before_the_next_attempt_saves_t
     accepts("vg_2")
     sending.submit(generation.pk, "worker")
     assert sent_to("generate-video") == 0
+
+
+def test_a_worker_frozen_after_its_last_look_at_the_clock_sends_nothing_and_the_row_waits_for_another(
+    mara, monkeypatch
+):
+    generation = confirmed(mara)
+    accepts("vg_1")
+    monkeypatch.setattr(sending.time, "monotonic", lambda: 1000.0)
+    asked: list[float] = []
+
+    def too_late(self, body, *, begin_by):
+        asked.append(begin_by)
+        raise NotSent(reason="too late to begin")
+
+    monkeypatch.setattr(veevid.Veevid, "generate", too_late)
+    sending.submit(generation.pk, "worker")
+    assert 1000 < asked[0] <= 1000 + sending.SEND_MARGIN.total_seconds()
+    row = Generation.objects.get()
+    assert (row.status, row.submissions.get().outcome, sent_to("generate-video")) == ("QUEUED", "returned", 0)
 
 
 def test_an_old_attempt_left_open_does_not_end_the_next_one(mara):

@@ -426,6 +426,22 @@ def test_a_connect_time_out_means_not_sent():
         assert isinstance(failing(client.generate, {}), NotSent)
 
 
+def test_after_the_time_to_begin_no_byte_leaves_although_the_connection_stands(serve, monkeypatch):
+    server = serve(say("HTTP/1.1 200 OK\r\n\r\n{}"))
+    connect = veevid._WatchedHTTP.connect
+
+    def frozen(self):
+        connect(self)
+        time.sleep(0.3)  # as when the process was stopped between connecting and writing
+
+    monkeypatch.setattr(veevid._WatchedHTTP, "connect", frozen)
+    with pytest.raises(NotSent) as caught:
+        Veevid(server.url, KEY).generate({}, begin_by=time.monotonic() + 0.2)
+    time.sleep(0.2)
+    assert caught.value.charged == "no"
+    assert b"".join(server.requests) == b""
+
+
 def test_a_slow_name_server_past_the_deadline_means_nothing_is_sent(serve, monkeypatch):
     server = serve(say("HTTP/1.1 200 OK\r\n\r\n{}"))
     resolve = socket.getaddrinfo

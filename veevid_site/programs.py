@@ -12,8 +12,19 @@ def web(port: int, host: str = "127.0.0.1") -> list[str]:
     return [PYTHON, "-m", "gunicorn", "-c", "gunicorn.conf.py", "-b", f"{host}:{port}", "veevid_site.wsgi"]
 
 
-def worker(concurrency: int = 3) -> list[str]:
-    return [*CELERY, "worker", *QUIET_CELERY, "--concurrency", str(concurrency), "-l", "INFO"]
+def worker(concurrency: int = 3, queues: str = "dailies,fetches") -> list[str]:
+    """Takes whatever comes, downloads too, unless it is told which queues are its own."""
+    return [*CELERY, "worker", *QUIET_CELERY, "-Q", queues, "--concurrency", str(concurrency), "-l", "INFO"]
+
+
+def bell_worker(concurrency: int = 3) -> list[str]:
+    """Sends, looks and ticks; no download is ever before one of these."""
+    return worker(concurrency, queues="dailies")
+
+
+def fetcher(concurrency: int = 2) -> list[str]:
+    """Fetches clips: one process with threads, since these wait for the network and for the processes that decode."""
+    return [*worker(concurrency, queues="fetches"), "--pool", "threads", "-n", "fetcher@%h"]
 
 
 def beat() -> list[str]:

@@ -6,6 +6,7 @@ from urllib.parse import quote, urlsplit
 
 from csp.constants import SELF
 from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
 
 from veevid_site import environment as read
 
@@ -158,7 +159,11 @@ CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_TIME_LIMIT = 420
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+# Downloads have a queue of their own: they may take minutes, and nothing that has a time to keep stands behind them.
+# A worker takes from both unless it is told otherwise; see programs.py.
 CELERY_TASK_DEFAULT_QUEUE = "dailies"
+CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("dailies", "fetches")]
+CELERY_TASK_ROUTES = {"generations.tasks.fetch": {"queue": "fetches"}}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "veevid_site.beat:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {

@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0005_reserved_and_forecasts'),
+        ('generations', '0006_announced_and_indexes'),
     ]
 
     operations = [

@@ -26,8 +26,4 @@ class Migration(migrations.Migration):
             name='action',
             field=models.CharField(help_text='Such as budget.changed.', max_length=40),
         ),
-        migrations.AddIndex(
-            model_name='generation',
-            index=models.Index(fields=['status', '-finished_at'], name='generations_status_66fff1_idx'),
-        ),
     ]

@@ -151,6 +151,7 @@ class Generation(models.Model):
     wait_why = models.CharField(max_length=20, blank=True)
     not_before = models.DateTimeField(null=True)
     next_look_at = models.DateTimeField(null=True)
+    announced_at = models.DateTimeField(null=True, help_text="When a worker was last told that a look is due.")
     looks = models.PositiveIntegerField(default=0)
     looks_unanswered = models.PositiveIntegerField(default=0, help_text="In a row.")
 
@@ -165,6 +166,7 @@ class Generation(models.Model):
             models.Index(fields=["team", "-id"]),
             models.Index(fields=["status", "next_look_at"]),
             models.Index(fields=["status", "-finished_at"]),
+            models.Index(fields=["account", "finished_at"]),
             models.Index(fields=["owner", "-id"]),
             models.Index(fields=["project", "-id"]),
         ]
@@ -247,6 +249,10 @@ class Submission(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["generation", "attempt"], name="one_row_per_attempt")]
+        indexes = [
+            models.Index(fields=["deadline"], condition=models.Q(outcome=""), name="submissions_open"),
+            models.Index(fields=["check_at"], condition=models.Q(check_at__isnull=False), name="submissions_to_check"),
+        ]
 
     def __str__(self) -> str:
         return f"attempt {self.attempt} of {self.generation}"
@@ -323,6 +329,7 @@ class Clip(models.Model):
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
     source_url = models.TextField()
     fetch_at = models.DateTimeField(null=True, default=timezone.now)
+    announced_at = models.DateTimeField(null=True, help_text="When a worker was last told to fetch it.")
     tries = models.PositiveIntegerField(default=0)
     trouble = models.CharField(max_length=300, blank=True)
     dead_since = models.DateTimeField(null=True, help_text="Since when upstream serves no link to it any more.")

@@ -18,7 +18,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
 from kombu.exceptions import OperationalError
 
-from generations import access, approvals, dispatch, ledger, tasks
+from generations import access, approvals, dispatch, ledger, tasks, waiting
 from generations.models import UNFINISHED, Generation, Team, User
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "disk_low": dispatch.disk_is_low(),
         "frozen": not demo and dispatch.frozen(),
         "may_configure": access.may_configure(user),
+        "short_of_credits": waiting.short_of_credits(user, access.may_configure(user)),
         "may_generate": team is not None and access.may_generate(user, team),
         "may_manage": team is not None and access.may_manage(user, team),
         "decides": decides,

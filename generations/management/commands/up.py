@@ -21,7 +21,7 @@ BROKER, SIMULATOR, DAILIES = 0, 1, 2
 
 
 class Command(BaseCommand):
-    help = "Starts Dailies: the broker, the web, the worker, the beat and, without VEEVID_API_KEY, the simulator."
+    help = "Starts Dailies: broker, web, worker, fetcher, beat and, without VEEVID_API_KEY, the simulator."
     requires_system_checks: list[str] = []  # settings have checked themselves by now
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -52,7 +52,8 @@ class Command(BaseCommand):
             )
             if simulator_port:
                 supervisor.start(simulator(simulator_port))
-            supervisor.start(Program("worker", programs.worker(), DAILIES))
+            supervisor.start(Program("worker", programs.bell_worker(), DAILIES))
+            supervisor.start(Program("fetcher", programs.fetcher(), DAILIES))
             supervisor.start(Program("beat", programs.beat(), DAILIES))
             for running in supervisor.running:
                 supervisor.wait_until_ready(running)
