@@ -124,7 +124,7 @@ def sign_in(dailies: Dailies, path: str = "/accounts/oidc/company/login/") -> re
     """As a browser does it: the form on the sign-in page, and every redirect after it."""
     browser = requests.Session()
     page = browser.get(f"{dailies.url}/accounts/login/", timeout=20).text
-    assert "Sign in with Northlight ID" in page
+    assert "Continue with Northlight ID" in page
     token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page).group(1)
     return browser.post(dailies.url + path, {"csrfmiddlewaretoken": token}, timeout=20)
 

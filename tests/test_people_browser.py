@@ -86,7 +86,7 @@ def test_a_passkey_signs_in_without_the_password(mara: Page):
     expect(mara.get_by_role("heading", name="Recovery codes")).to_be_visible()
     mara.goto("/accounts/logout/")
     mara.get_by_role("button", name="Sign out").click()
-    mara.get_by_role("button", name="Sign in with a passkey").click()
+    mara.get_by_role("button", name="Use a passkey").click()
     expect(mara.get_by_role("heading", name="No clips yet")).to_be_visible()
 
 
