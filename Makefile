@@ -33,5 +33,5 @@ lock: ## compile requirements/*.in into the locked *.txt (needs uv)
 	    requirements/$$name.in -o requirements/$$name.txt --custom-compile-command "make lock" || exit 1; done
 
 css: ## compile static/site.css from frontend/ (needs node)
-	npm ci
+	npm install --no-save --no-audit --no-fund  # not `ci`: the lock names only the platforms that its registry had
 	npm run build

@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 TEMPLATES = sorted((ROOT / "templates").rglob("*.html"))
 VENDORED = sorted((ROOT / "static" / "vendor").glob("*.js"))
-STALE = "static/site.css is older than what it is made from: run `npm ci && npm run build`"
+STALE = "static/site.css is older than what it is made from: run `make css`"
 
 # The same three expressions as in frontend/build.mjs.
 IN_TEMPLATES = re.compile(r'class="((?:\{%.*?%\}|\{\{.*?\}\}|[^"])*)"')
