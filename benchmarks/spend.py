@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
+from functools import partial
 from itertools import islice
 from statistics import median, quantiles
 from typing import Any
@@ -110,7 +111,7 @@ def _app() -> Any:
 
 def fill(total: int) -> None:
     """In place of what was there. In bulk and without foreign keys being looked up; indexes are built at the end."""
-    size = {"teams": TEAMS, "each": PROJECTS // TEAMS, "modes": MODES, "days": DAYS, "people": PEOPLE}
+    size: dict[str, Any] = {"teams": TEAMS, "each": PROJECTS // TEAMS, "modes": MODES, "days": DAYS, "people": PEOPLE}
     with connection.cursor() as cursor:
         cursor.execute("SET session_replication_role = replica")
         cursor.execute("SELECT setseed(0.7)")
@@ -154,7 +155,7 @@ def clock(ask: Callable[[], Any], times: int) -> list[float]:
     return took
 
 
-def signed_in(email: str) -> Client:
+def signed_in(email: str) -> Any:
     client = Client()
     client.force_login(_app().User.objects.get(email=email))
     return client
@@ -180,7 +181,7 @@ def measure(few: dict[str, int], times: int) -> bool:
     print("| page | p50 ms | p95 ms | queries (at 10,000) |\n|---|---|---|---|")
     for name, who, path in pages():
         client = signed_in(who)
-        row(name, clock(lambda client=client, path=path: client.get(path), times), f"{many[name]} ({few[name]})")
+        row(name, clock(partial(client.get, path), times), f"{many[name]} ({few[name]})")
     today, root = timezone.localdate(), signed_in("root@example.com")
     path = f"/spend.csv?view=team&team=all&from={today - timedelta(days=DAYS)}&to={today}"
     row("CSV of everything: first byte", clock(lambda: next(iter(root.get(path).streaming_content)), times), "")

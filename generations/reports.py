@@ -13,7 +13,8 @@ from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subqu
 from django.db.models.functions import TruncMonth, TruncWeek
 from django.utils import timezone
 
-from generations import dispatch
+from generations import budgets, dispatch
+from generations.budgets import Room
 from generations.models import Budget, DaySum, Generation, LedgerEntry, Membership, Project, Status, Team, User
 
 FAILED = (Status.FAILED, Status.REJECTED)
@@ -105,16 +106,14 @@ SUMMED = {f"sum_{field.name}": Sum(field.name) for field in fields(Sums)}
 def breakdown(part: Part, by: str) -> list[tuple[int | None, str, Sums]]:
     """(whose, model, sums) by person, team or project; by anything else, each model once."""
     whose = {"whose": F(BY[by])} if by in BY else {}
-    rows: QuerySet[DaySum, dict[str, Any]] = part.sums().values("mode", **whose).annotate(**SUMMED).order_by("mode")
+    rows: Any = part.sums().values("mode", **whose).annotate(**SUMMED).order_by("mode")
     return [(row.get("whose"), row["mode"], Sums.read(row).of(part.status)) for row in rows]
 
 
 def over_time(part: Part, step: str) -> list[tuple[date, str, Sums]]:
     """(first day of the bucket, model, sums), by day, week or month."""
     bucket = STEPS.get(step, F("day"))
-    rows: QuerySet[DaySum, dict[str, Any]] = (
-        part.sums().values("mode", bucket=bucket).annotate(**SUMMED).order_by("bucket", "mode")
-    )
+    rows: Any = part.sums().values("mode", bucket=bucket).annotate(**SUMMED).order_by("bucket", "mode")
     return [(row["bucket"], row["mode"], Sums.read(row).of(part.status)) for row in rows]
 
 
@@ -209,54 +208,28 @@ def days_left(balance: int, demo: bool, team: Team | None = None, now: datetime 
     return max(int(balance / (recent["sum"] / days)), 0)
 
 
-@dataclass(frozen=True)
-class Meter:
-    """One budget and what is used of it in the window that runs."""
-
-    budget: Budget
-    spent: int
-    held: int
-
-    @property
-    def left(self) -> int:
-        return self.budget.credits - self.spent - self.held
-
-    @property
-    def over(self) -> int:
-        return max(-self.left, 0)
-
-    @property
-    def nearly(self) -> bool:
-        return self.over == 0 and self.left * 10 < self.budget.credits
-
-    def _percent(self, credits: int) -> float:
-        return min(100 * credits / self.budget.credits, 100) if self.budget.credits else 100.0 * bool(credits)
-
-    @property
-    def bars(self) -> tuple[str, str]:
-        """How wide spent and held are drawn, in percent. Text: templates would put it into the reader's figures."""
-        spent = self._percent(self.spent)
-        return f"{spent:.1f}", f"{min(self._percent(self.held), 100 - spent):.1f}"
-
-
-def meters(team: Team, demo: bool, user: User | None = None) -> list[Meter]:
-    """The budgets of a team, or those of them that one person has whatever the project. One query for all sums."""
-    budgets = Budget.objects.filter(team=team, ended_at=None).select_related("user", "project", "team")
+def rooms(team: Team, demo: bool, user: User | None = None) -> list[Room]:
+    """Of the budgets of a team, or those of them that one person has whatever the project. One query for all sums."""
+    shown = budgets.active(team)
     if user:
-        budgets = budgets.filter(Q(user=user) | Q(user=None), project=None)
-    shown = sorted(budgets, key=lambda budget: (budget.user_id is not None, budget.project_id is not None, budget.pk))
+        shown = shown.filter(Q(user=user) | Q(user=None), project=None)
     today, asked = team.day(), {}
     for budget in shown:
-        where = Q(day__gte=budget.first_day(today))
+        where = Q(day__gte=budget.first_day(today), day__lte=budget.last_day(today))
         where &= Q(user=budget.user_id) if budget.user_id else Q()
         where &= Q(project=budget.project_id) if budget.project_id else Q()
         asked[f"held_{budget.pk}"] = Sum("held", filter=where, default=0)
         asked[f"spent_{budget.pk}"] = Sum("spent", filter=where, default=0)
     sums = DaySum.objects.filter(team=team, demo=demo).aggregate(**asked) if asked else {}
-    return [_meter(budget, sums[f"spent_{budget.pk}"], sums[f"held_{budget.pk}"], today) for budget in shown]
+    return [
+        Room(
+            budget,
+            _used(budget, sums[f"held_{budget.pk}"] + sums[f"spent_{budget.pk}"], today),
+            sums[f"held_{budget.pk}"],
+        )
+        for budget in sorted(shown, key=lambda budget: (bool(budget.user_id), bool(budget.project_id), budget.pk))
+    ]
 
 
-def _meter(budget: Budget, spent: int, held: int, today: date) -> Meter:
-    """What a reset forgave counts as not spent; should that not be enough, as not held."""
-    forgiven = budget.forgiven if budget.forgiven_in == budget.first_day(today) else 0
-    return Meter(budget, max(spent - forgiven, 0), held - max(forgiven - spent, 0))
+def _used(budget: Budget, credits: int, today: date) -> int:
+    return credits - (budget.forgiven if budget.forgiven_in == budget.first_day(today) else 0)

@@ -22,7 +22,7 @@ from django.views.decorators.http import require_safe
 
 from generations import access, books, catalogue, dispatch, reports, story
 from generations.models import ApiAccount, Generation, Project, Status, Team, User
-from generations.views import chart
+from generations.views import chart, meters
 from generations.views.gallery import Chip
 from generations.views.gate import Request, current_team
 
@@ -294,15 +294,16 @@ def page(request: Request) -> HttpResponse:
     if asked.view == "team":
         context |= _team_context(desk, lines, sums, going, series)
         context["days_left"] = reports.days_left(known[0], part.demo, asked.team) if known else None
-        context["meters"] = reports.meters(asked.team, part.demo) if asked.team else []
+        rooms = reports.rooms(asked.team, part.demo) if asked.team else []
         if access.may_configure(request.user) and (asked.team is None or len(desk.teams) == 1):
             context |= _books_context(asked, part, request.GET.get("outside", ""))
     else:
         mine = asked.team or current_team(request)
-        context["meters"] = reports.meters(mine, part.demo, request.user)
+        rooms = reports.rooms(mine, part.demo, request.user)
         context["entries"] = entries = Paginator(reports.lines(part), PAGE).get_page(request.GET.get("page"))
         context["rows"] = [(line, *story.SHAPES[Status(line.status)]) for line in entries]
         context["page_url"] = asked.query() + "&page="
+    context["meters"] = meters.of_rooms(rooms, request.user)
     return render(request, "spend.html", context)
 
 
