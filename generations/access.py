@@ -34,6 +34,13 @@ def may_see_team_spend(user: User, team: Team) -> bool:
     return user.is_staff or _has_role(user, team, Role.MANAGER)
 
 
+def spend_teams(user: User) -> QuerySet[Team]:
+    """The teams all of whose spend this person may see, by name."""
+    managed = Membership.objects.filter(user=user, role=Role.MANAGER)
+    teams = Team.objects.order_by("name")
+    return teams if user.is_staff else teams.filter(pk__in=managed.values("team"))
+
+
 def may_manage(user: User, team: Team) -> bool:
     """People, projects, budgets and rules of a team: its managers, and the site's admins."""
     return user.is_active and may_see_team_spend(user, team)

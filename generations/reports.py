@@ -1,149 +1,235 @@
-"""What the spend page shows: sums over the ledger. Reads, changes nothing."""
+"""What the spend pages show: sums of the days, which the ledger keeps as it is written. Reads, changes nothing.
 
-import re
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+Everything of a generation counts on the day of its confirmation, in its team's time zone, however late it was settled:
+as in the budgets.
+"""
 
-from django.db.models import Count, Exists, Min, OuterRef, Q, QuerySet, Sum
+from collections.abc import Iterable, Iterator
+from dataclasses import astuple, dataclass, fields, replace
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models.functions import TruncMonth, TruncWeek
 from django.utils import timezone
 
-from generations import ledger
-from generations.models import LedgerEntry, Status, Team, User
+from generations import budgets, dispatch
+from generations.budgets import Room
+from generations.models import Budget, DaySum, Generation, LedgerEntry, Membership, Project, Status, Team, User
 
-SETTLED = (LedgerEntry.Kind.CAPTURE, LedgerEntry.Kind.RELEASE)
 FAILED = (Status.FAILED, Status.REJECTED)
+ENDED = (*FAILED, Status.COMPLETED, Status.CANCELLED)
+OPEN = tuple(status for status in Status if status not in ENDED)
+OF_STATUS = {"ready": (Status.COMPLETED,), "failed": FAILED, "held": OPEN}  # what one can ask for
+BY = {"person": "user_id", "team": "team_id", "project": "project_id"}
+STEPS = {"week": TruncWeek("day"), "month": TruncMonth("day")}
 PACE_DAYS = 30
+AT_A_TIME = 1000  # lines that are read at once
 
 
 @dataclass(frozen=True)
-class Month:
-    """One calendar month, in the time zone in force."""
+class Part:
+    """Which part of the books: everything that is given has to fit."""
 
-    start: datetime
-    end: datetime
-    running: bool
-
-    @classmethod
-    def read(cls, text: str, now: datetime | None = None) -> "Month":
-        """`2026-11`. What is no month, or lies ahead, is the running one."""
-        this = ledger.month_start(now)
-        match = re.fullmatch(r"(20\d\d)-(0[1-9]|1[0-2])", text, re.ASCII)
-        start = this.replace(year=int(match[1]), month=int(match[2])) if match else this
-        return cls._from(min(start, this), this)
-
-    @classmethod
-    def _from(cls, start: datetime, this: datetime) -> "Month":
-        return cls(start, (start + timedelta(days=32)).replace(day=1), start == this)
+    demo: bool
+    first: date
+    last: date
+    teams: tuple[int, ...] | None = None  # None: all of them
+    user: int | None = None
+    project: int | None = None
+    no_project: bool = False
+    mode: str = ""
+    status: str = ""  # of OF_STATUS
 
     @property
-    def text(self) -> str:
-        return f"{self.start:%Y-%m}"
+    def _common(self) -> Q:
+        where = Q(day__gte=self.first, day__lte=self.last)
+        if self.teams is not None:
+            where &= Q(team__in=self.teams)
+        if self.no_project or self.project:
+            where &= Q(project=self.project)
+        return where & Q(mode=self.mode) if self.mode else where
 
-    @property
-    def words(self) -> str:
-        return f"{self.start:%B %Y}"
+    def sums(self) -> QuerySet[DaySum]:
+        """Of every status: what of them is asked for, `Sums.of` says."""
+        rows = DaySum.objects.filter(self._common, demo=self.demo)
+        return rows.filter(user=self.user) if self.user else rows
 
-    @property
-    def days(self) -> int:
-        return (self.end - self.start).days
-
-    def before(self) -> "Month":
-        return self._from((self.start - timedelta(days=1)).replace(day=1), ledger.month_start())
-
-    def after(self) -> "Month":
-        return self._from(self.end, ledger.month_start())
-
-    @property
-    def within(self) -> Q:
-        return Q(day__gte=self.start.date(), day__lt=self.end.date())
+    def generations(self) -> QuerySet[Generation]:
+        rows = Generation.objects.filter(self._common, quote__account__demo=self.demo)
+        rows = rows.filter(owner=self.user) if self.user else rows
+        return rows.filter(status__in=OF_STATUS[self.status]) if self.status else rows
 
 
 @dataclass(frozen=True)
-class Figures:
-    """What a part of the books says of one month. Credits, and how many clips they were."""
+class Sums:
+    """Credits and numbers of clips, as the days hold them."""
 
-    spent: int
-    clips: int
-    held: int
-    under_way: int
-    failed: int
-    failed_spent: int
-    given_back: int
-    first: datetime | None
+    spent: int = 0
+    held: int = 0
+    failed_spent: int = 0
+    quoted: int = 0
+    confirmed: int = 0
+    completed: int = 0
+    failed: int = 0
+
+    @classmethod
+    def read(cls, row: dict[str, Any]) -> "Sums":
+        return cls(*(row[f"sum_{field.name}"] for field in fields(cls)))
+
+    def __add__(self, other: "Sums") -> "Sums":
+        return Sums(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+
+    def of(self, status: str) -> "Sums":
+        """What of it belongs to one status. The quoted prices are not kept by status: those of all go to `quoted`."""
+        if status == "ready":
+            spent, clips = self.spent - self.failed_spent, self.completed
+            return Sums(spent=spent, quoted=self.quoted, completed=clips, confirmed=clips)
+        if status == "failed":
+            spent = self.failed_spent
+            return Sums(spent=spent, failed_spent=spent, failed=self.failed, confirmed=self.failed)
+        return Sums(held=self.held) if status == "held" else self
 
     @property
     def each(self) -> int:
-        return round(self.spent / self.clips) if self.clips else 0
+        """What a clip cost, without those that failed."""
+        return round((self.spent - self.failed_spent) / self.completed) if self.completed else 0
+
+    def figure(self, status: str) -> int:
+        """The credits that charts and shares are drawn of: spent, or held where only that was asked for."""
+        return self.held if status == "held" else self.spent
 
 
-def books(demo: bool, *, user: User | None = None, team: Team | None = None) -> QuerySet[LedgerEntry]:
-    rows = LedgerEntry.objects.filter(demo=demo)
-    rows = rows.filter(user=user) if user else rows
-    return rows.filter(team=team) if team else rows
+SUMMED = {f"sum_{field.name}": Sum(field.name) for field in fields(Sums)}
 
 
-def figures(rows: QuerySet[LedgerEntry], month: Month) -> Figures:
-    settled = month.within & Q(kind__in=SETTLED)
-    failed = settled & Q(generation__status__in=FAILED)
-    sums = rows.aggregate(
-        spent_sum=Sum("spent", filter=month.within, default=0),
-        held_sum=Sum("held", default=0),
-        clips=Count("pk", filter=settled & Q(generation__status=Status.COMPLETED)),
-        holds=Count("pk", filter=Q(kind=LedgerEntry.Kind.HOLD)),
-        ends=Count("pk", filter=Q(kind__in=SETTLED)),
-        failed=Count("pk", filter=failed),
-        failed_spent=Sum("spent", filter=failed, default=0),
-        failed_held=Sum("held", filter=failed, default=0),
-        first=Min("at"),
+def breakdown(part: Part, by: str) -> list[tuple[int | None, str, Sums]]:
+    """(whose, model, sums) by person, team or project; by anything else, each model once."""
+    whose = {"whose": F(BY[by])} if by in BY else {}
+    rows: Any = part.sums().values("mode", **whose).annotate(**SUMMED).order_by("mode")
+    return [(row.get("whose"), row["mode"], Sums.read(row).of(part.status)) for row in rows]
+
+
+def over_time(part: Part, step: str) -> list[tuple[date, str, Sums]]:
+    """(first day of the bucket, model, sums), by day, week or month."""
+    bucket = STEPS.get(step, F("day"))
+    rows: Any = part.sums().values("mode", bucket=bucket).annotate(**SUMMED).order_by("bucket", "mode")
+    return [(row["bucket"], row["mode"], Sums.read(row).of(part.status)) for row in rows]
+
+
+def quoted(part: Part, everything: int) -> int:
+    """The confirmed prices of what was charged. `everything`: as the days have it, whatever the status."""
+    if part.status not in ("ready", "failed"):
+        return everything if not part.status else 0
+    charged = replace(part, status="failed").generations().filter(charged__gt=0)
+    failed: int = charged.aggregate(sum=Sum("price", default=0))["sum"]
+    return failed if part.status == "failed" else everything - failed
+
+
+@dataclass(frozen=True)
+class UnderWay:
+    """What is held now: clips confirmed within the days that are asked for, and credits of other days."""
+
+    clips: int
+    other_days: int
+
+
+def under_way(part: Part) -> UnderWay:
+    within = Q(day__gte=part.first, day__lte=part.last)
+    ever = replace(part, first=date.min, last=date.max, status="held")
+    sums = ever.generations().aggregate(clips=Count("pk", filter=within), other=Sum("price", filter=~within, default=0))
+    return UnderWay(sums["clips"], sums["other"])
+
+
+def first_day(part: Part) -> date | None:
+    """The first day on which anything was confirmed by those who are asked for."""
+    rows = DaySum.objects.filter(demo=part.demo)
+    rows = rows.filter(team__in=part.teams) if part.teams is not None else rows
+    rows = rows.filter(user=part.user) if part.user else rows
+    return rows.aggregate(first=Min("day"))["first"]
+
+
+# -- one line for each generation -------------------------------------------------------------------------------------
+
+
+def lines(part: Part) -> QuerySet[Generation]:
+    """Newest first, each with what the ledger says of it: `spent` and `held`."""
+    entries = LedgerEntry.objects.filter(generation=OuterRef("pk")).order_by().values("generation")
+    return (
+        part.generations()
+        .annotate(
+            spent=Subquery(entries.annotate(sum=Sum("spent")).values("sum")),
+            held=Subquery(entries.annotate(sum=Sum("held")).values("sum")),
+        )
+        .select_related("team", "owner", "project")
+        .order_by("-pk")
     )
-    return Figures(
-        spent=sums["spent_sum"],
-        clips=sums["clips"],
-        held=sums["held_sum"],
-        under_way=sums["holds"] - sums["ends"],
-        failed=sums["failed"],
-        failed_spent=sums["failed_spent"],
-        given_back=max(-sums["failed_held"] - sums["failed_spent"], 0),
-        first=sums["first"],
-    )
 
 
-def behind(rows: QuerySet[LedgerEntry], month: Month) -> QuerySet[LedgerEntry]:
-    """The entries that make up a month's figures, one for each generation: what settled in it, and what is held now."""
-    ended = LedgerEntry.objects.filter(generation=OuterRef("generation"), kind__in=SETTLED)
-    settled = month.within & Q(kind__in=SETTLED)
-    held_now = Q(Q(kind=LedgerEntry.Kind.HOLD), ~Exists(ended))
-    wanted = settled | held_now if month.running else settled
-    return rows.filter(wanted).select_related("generation").order_by("-at", "-pk")
+def every_line(part: Part) -> Iterator[Generation]:
+    """All of them, read piece by piece: nothing is kept open or locked while somebody downloads slowly."""
+    rows = lines(part)
+    piece = list(rows[:AT_A_TIME])
+    while piece:
+        yield from piece
+        piece = list(rows.filter(pk__lt=piece[-1].pk)[:AT_A_TIME]) if len(piece) == AT_A_TIME else []
 
 
-def by_day(rows: QuerySet[LedgerEntry], month: Month) -> list[tuple[int, str, int]]:
-    """(day of the month, model, credits spent)."""
-    sums = (
-        rows.filter(month.within, spent__gt=0)
-        .values("day", "generation__mode")
-        .annotate(sum=Sum("spent"))
-        .order_by("day")
-    )
-    return [(row["day"].day, row["generation__mode"], row["sum"]) for row in sums if row["day"]]
+# -- what one can ask for ---------------------------------------------------------------------------------------------
 
 
-def by_person(rows: QuerySet[LedgerEntry], month: Month) -> list[tuple[int, str, int, int]]:
-    """(person, model, credits spent, clips)."""
-    done = Q(generation__status=Status.COMPLETED)
-    sums = rows.filter(month.within, kind=LedgerEntry.Kind.CAPTURE).values("user_id", "generation__mode")
-    sums = sums.annotate(sum=Sum("spent"), clips=Count("pk", filter=done)).order_by("user_id")
-    return [(row["user_id"], row["generation__mode"], row["sum"], row["clips"]) for row in sums]
+def people(teams: Iterable[int] | None) -> QuerySet[User]:
+    """Who is in these teams, or ordered something there and has left."""
+    everybody = User.objects.order_by("name", "email")
+    if teams is None:
+        return everybody
+    member = Q(pk__in=Membership.objects.filter(team__in=teams).values("user"))
+    return everybody.filter(member | Exists(DaySum.objects.filter(user=OuterRef("pk"), team__in=teams)))
+
+
+def projects(teams: Iterable[int] | None) -> QuerySet[Project]:
+    """With those that are archived."""
+    rows = Project.objects.select_related("team").order_by("name", "team__name")
+    return rows if teams is None else rows.filter(team__in=teams)
+
+
+# -- what is left -----------------------------------------------------------------------------------------------------
 
 
 def days_left(balance: int, demo: bool, team: Team | None = None, now: datetime | None = None) -> int | None:
-    """How many days a team's balance lasts at the pace of the last month, over everything that is paid from it."""
+    """How many days a team's accounts last at the pace of the last month, over all that is paid from them."""
     now = now or timezone.now()
-    since = now - timedelta(days=PACE_DAYS)
-    common = Q(generation__account__team=None)  # or the row is not of any account, as a hold
-    rows = LedgerEntry.objects.filter(common | Q(generation__account__team=team), demo=demo, at__gte=since)
+    pool = dispatch.accounts_for(demo, team)
+    rows = LedgerEntry.objects.filter(account__in=pool, at__gte=now - timedelta(days=PACE_DAYS))
     recent = rows.aggregate(sum=Sum("spent", default=0), first=Min("at"))
     if not recent["sum"]:
         return None
     days = max((now - recent["first"]).total_seconds() / 86400, 1.0)
-    return int(balance / (recent["sum"] / days))
+    return max(int(balance / (recent["sum"] / days)), 0)
+
+
+def rooms(team: Team, demo: bool, user: User | None = None) -> list[Room]:
+    """Of the budgets of a team, or those of them that one person has whatever the project. One query for all sums."""
+    shown = budgets.active(team)
+    if user:
+        shown = shown.filter(Q(user=user) | Q(user=None), project=None)
+    today, asked = team.day(), {}
+    for budget in shown:
+        where = Q(day__gte=budget.first_day(today), day__lte=budget.last_day(today))
+        where &= Q(user=budget.user_id) if budget.user_id else Q()
+        where &= Q(project=budget.project_id) if budget.project_id else Q()
+        asked[f"held_{budget.pk}"] = Sum("held", filter=where, default=0)
+        asked[f"spent_{budget.pk}"] = Sum("spent", filter=where, default=0)
+    sums = DaySum.objects.filter(team=team, demo=demo).aggregate(**asked) if asked else {}
+    return [
+        Room(
+            budget,
+            _used(budget, sums[f"held_{budget.pk}"] + sums[f"spent_{budget.pk}"], today),
+            sums[f"held_{budget.pk}"],
+        )
+        for budget in sorted(shown, key=lambda budget: (bool(budget.user_id), bool(budget.project_id), budget.pk))
+    ]
+
+
+def _used(budget: Budget, credits: int, today: date) -> int:
+    return credits - (budget.forgiven if budget.forgiven_in == budget.first_day(today) else 0)

@@ -48,6 +48,7 @@ urlpatterns = [
     path("approvals/<int:pk>/approve", approvals.approve, name="approve"),
     path("approvals/<int:pk>/reject", approvals.reject, name="reject"),
     path("spend", spend.page, name="spend"),
+    path("spend.csv", spend.download, name="spend_csv"),
     path("team", team.page, name="team"),
     path("team/invite", people.invite, name="invite"),
     path("team/invitations/<int:pk>/revoke", people.revoke_invitation, name="revoke_invitation"),

@@ -27,6 +27,7 @@ PAGES = {
     "compose-kling": "/new?mode=kling-3",
     "queue": "/queue",
     "spend-team": "/spend?view=team",
+    "spend-by-status": "/spend?view=team&by=status",
     "spend-mine": "/spend?view=mine",
     "approvals": "/approvals",
     "team": "/team",

@@ -43,6 +43,11 @@ class Meter:
         return max(-self.left, 0)
 
     @property
+    def nearly(self) -> bool:
+        """Less than a tenth is left."""
+        return self.left * 10 < self.credits
+
+    @property
     def bars(self) -> list[tuple[str, str, str]]:
         """Spent, held and the clip, as kind, x and width in percent of the budget, or of all that is used of it."""
         whole = max(self.credits, self.room.spent + self.held + self.price, 1)

@@ -1,217 +1,547 @@
-"""Spend: what one's own clips cost this month, and for managers and admins what everybody's did."""
+"""Spend: what one's own clips cost, and for managers and admins what everybody's did; any part of it, as CSV, too."""
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
 from typing import Any
+from urllib.parse import parse_qsl, urlencode
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.http import HttpResponse
+from django.db.models import Sum
+from django.http import Http404, HttpResponse, QueryDict, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
-from generations import access, catalogue, dispatch, reports, story
-from generations.models import Status, Team, User
+from generations import access, books, catalogue, dispatch, reports, story
+from generations.models import ApiAccount, Generation, Project, Status, Team, User
+from generations.views import chart, meters
+from generations.views.gallery import Chip
 from generations.views.gate import Request, current_team
-from generations.words import credits
 
 PAGE = 50
-SERIES = ("s1", "s2", "s3", "s4", "s5")  # classes of the five models most spent on
-OTHER = "s6"
-
-# The chart, in pixels from top to bottom and in percent from left to right, so that it stretches with the page.
-TOP, BASE, LEFT = 0.5, 200.5, 6.5
-GAP = 1.5  # pixels between two models of one day
+PROMPT_START = 200  # characters of a prompt in the CSV
+STATUSES = {"ready": "Ready", "failed": "Failed or refused", "held": "Held now"}
+EVERY_TEAM, NO_PROJECT = "all", "none"
 
 
-@dataclass(frozen=True)
-class Bar:
-    series: str
-    y: str
-    height: str
+# -- what the URL asks for --------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Day:
-    title: str
-    x: str
-    width: str
-    bars: Sequence[Bar]
+class Asked:
+    """What the URL asks for, as far as it means something. Teams, people and projects are checked already."""
+
+    view: str  # team, or mine
+    team: Team | None  # None: every team of the choice
+    first: date
+    last: date
+    this_month: bool
+    wrong: str = ""
+    person: int | None = None
+    project: int | str | None = None  # a project, or NO_PROJECT
+    model: str = ""
+    status: str = ""
+    by: str = "person"
+
+    def query(self, **changed: Any) -> str:
+        """The page's query with some values changed; empty ones are left out."""
+        every = EVERY_TEAM if self.view == "team" else ""
+        values: dict[str, Any] = {"view": self.view, **self.days, "team": self.team.pk if self.team else every}
+        values |= {"person": self.person, "project": self.project, "model": self.model, "status": self.status}
+        values |= {"by": "" if self.by == "person" else self.by, **changed}
+        return "?" + urlencode({name: value for name, value in values.items() if value})
+
+    @property
+    def days(self) -> dict[str, str]:
+        return {} if self.this_month else {"from": self.first.isoformat(), "to": self.last.isoformat()}
+
+    @property
+    def narrowed(self) -> bool:
+        return bool(self.person or self.project or self.model or self.status)
+
+    @property
+    def days_in_words(self) -> str:
+        return _range_words(self.first, self.last)
 
 
 @dataclass(frozen=True)
-class Chart:
-    """A stacked bar for each day. Every number is text already: templates would group its digits."""
+class Desk:
+    """The question, and what it could be chosen from."""
 
-    grid: Sequence[tuple[str, str, str]]  # y of the line, y of its words, the words
-    days: Sequence[Day]
-    labels: Sequence[tuple[str, str, str, bool]]  # x, words, anchor, today
-    legend: Sequence[tuple[str, str]]  # class, model
-    table: Sequence[tuple[str, Sequence[int], int]]  # day, credits by series, sum
+    asked: Asked
+    part: reports.Part
+    today: date
+    teams: list[Team]
+    people: dict[int, User]
+    projects: dict[int, Project]
+    may_see_team: bool
 
 
-@dataclass(frozen=True)
-class Person:
-    name: str
-    initials: str
-    clips: int
-    spent: int
-    share: int  # percent of the team's
-    bars: Sequence[tuple[str, str, str]]  # class, x, width in percent
+def _ask(request: Request) -> Desk:
+    """Reads the URL. A team, person or project that this person does not see is a 404; other nonsense is ignored."""
+    query, user = request.GET, request.user
+    seen = list(access.spend_teams(user))
+    current = None if user.is_staff and not access.teams_of(user).exists() else current_team(request)
+    default = "team" if seen and (current is None or current in seen) else "mine"
+    view = query.get("view") if query.get("view") in ("team", "mine") else default
+    if view == "team" and not seen:
+        raise PermissionDenied("What the team spends is for its managers and for admins.")
+    teams = seen if view == "team" else list(access.teams_of(user))
+    team = _team(query.get("team", ""), teams, current if view == "team" else None, view == "team")
+    among = None if team is None and view == "team" and user.is_staff else [team.pk] if team else [t.pk for t in teams]
+    people = {person.pk: person for person in reports.people(among)} if view == "team" else {user.pk: user}
+    projects = {project.pk: project for project in reports.projects(among)}
+    place = team or current
+    today = place.day() if place else timezone.localdate()
+    first, last, wrong = _range(query, today)
+    asked = Asked(
+        view=str(view),
+        team=team,
+        first=first,
+        last=last,
+        this_month=(first, last) == _month(today),
+        wrong=wrong,
+        person=_known(query.get("person", ""), people) if view == "team" else None,
+        project=NO_PROJECT if query.get("project") == NO_PROJECT else _known(query.get("project", ""), projects),
+        model=query["model"] if query.get("model") in catalogue.MODELS else "",
+        status=query["status"] if query.get("status") in STATUSES else "",
+        by=query["by"] if query.get("by") in _groups(team, teams) else "person",
+    )
+    return Desk(asked, _part(asked, user, among), today, teams, people, projects, bool(seen))
+
+
+def _part(asked: Asked, user: User, among: list[int] | None) -> reports.Part:
+    mine = asked.view == "mine"
+    return reports.Part(
+        demo=dispatch.demo_mode(),
+        first=asked.first,
+        last=asked.last,
+        teams=None if among is None or (mine and asked.team is None) else tuple(among),
+        user=user.pk if mine else asked.person,
+        project=asked.project if isinstance(asked.project, int) else None,
+        no_project=asked.project == NO_PROJECT,
+        mode=asked.model,
+        status=asked.status,
+    )
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 18 else None
+
+
+def _team(text: str, teams: list[Team], current: Team | None, one: bool) -> Team | None:
+    """The team that is asked for; without a word, the current one where `one` is usual, else all."""
+    if text == EVERY_TEAM:
+        return teams[0] if one and len(teams) == 1 else None
+    number = _number(text)
+    if number is None:
+        return (current if current in teams else teams[0]) if one else None
+    found = next((team for team in teams if team.pk == number), None)
+    if found is None:
+        raise Http404
+    return found
+
+
+def _known(text: str, choices: dict[int, Any]) -> int | None:
+    number = _number(text)
+    if number is not None and number not in choices:
+        raise Http404
+    return number
+
+
+def _groups(team: Team | None, teams: list[Team]) -> dict[str, str]:
+    several = {"team": "Team"} if team is None and len(teams) > 1 else {}
+    return {"person": "Person", **several, "project": "Project", "model": "Model", "status": "Status"}
+
+
+# -- days -------------------------------------------------------------------------------------------------------------
+
+
+def _month(day: date) -> tuple[date, date]:
+    """First and last day of the month that a day lies in."""
+    first = day.replace(day=1)
+    return first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
+
+
+def _date(text: str) -> date | None:
+    try:
+        return date.fromisoformat(text) if re.fullmatch(r"20\d\d-\d\d-\d\d", text, re.ASCII) else None
+    except ValueError:
+        return None
+
+
+def _range(query: QueryDict, today: date) -> tuple[date, date, str]:
+    """First day, last day, and what is wrong with what was asked. Without any, the running month."""
+    texts = query.get("from", ""), query.get("to", "")
+    first, last = map(_date, texts)
+    this = _month(today)
+    unread = next((text for text, day in zip(texts, (first, last), strict=True) if text and not day), "")
+    if unread:
+        return *this, f"“{unread[:20]}” is no day such as {today.isoformat()}, so this month is shown."
+    first = first or (last.replace(day=1) if last else this[0])
+    last = last or max(this[1], first)
+    if first > last:
+        return *this, "The first day lies after the last one, so this month is shown."
+    return first, last, ""
+
+
+def _range_words(first: date, last: date) -> str:
+    """`October 2026`, `3–9 October 2026`, `3 October – 9 November 2026`."""
+    if (first, last) == _month(first):
+        return f"{first:%B %Y}"
+    if first == last:
+        return f"{first:%-d %B %Y}"
+    if (first, last) == (date(first.year, 1, 1), date(first.year, 12, 31)):
+        return f"{first.year}"
+    if (first.year, first.month) == (last.year, last.month):
+        return f"{first.day}–{last:%-d %B %Y}"
+    return f"{first:%-d %B}{'' if first.year == last.year else first.strftime(' %Y')} – {last:%-d %B %Y}"
+
+
+def _ranges(asked: Asked, today: date, begin: date | None) -> list[tuple[str, str, bool]]:
+    """Ranges to choose with one click: words, link, chosen."""
+    months = [_month(today)]
+    for _ in range(2):
+        months.append(_month(months[-1][0] - timedelta(days=1)))
+    choices = [(_range_words(*month), month) for month in months]
+    choices.append(("This year", (date(today.year, 1, 1), date(today.year, 12, 31))))
+    if begin:
+        choices.append(("From the beginning", (begin, max(months[0][1], begin))))
+    chosen = (asked.first, asked.last)
+    return [(words, _days_url(asked, days, today), days == chosen) for words, days in choices]
+
+
+def _days_url(asked: Asked, days: tuple[date, date], today: date) -> str:
+    return replace(asked, first=days[0], last=days[1], this_month=days == _month(today)).query()
+
+
+# -- the bar of filters -----------------------------------------------------------------------------------------------
+
+
+def _chip(asked: Asked, name: str, field: str, choices: dict[Any, str], every: str = "Any") -> Chip:
+    value: Any = asked.team.pk if field == "team" and asked.team else getattr(asked, field) or ""
+    empty = EVERY_TEAM if field == "team" else ""
+    links = [(every, asked.query(**{field: empty}), not value)]
+    links += [(label, asked.query(**{field: key}), key == value) for key, label in choices.items()]
+    options = [(empty, every, not value), *((str(key), label, key == value) for key, label in choices.items())]
+    return Chip(name, field, choices.get(value, ""), links, options)
+
+
+def _chips(desk: Desk) -> list[Chip]:
+    asked, chips = desk.asked, []
+    if len(desk.teams) > 1:
+        # Another team has other people and projects: those chosen are let go.
+        other = replace(asked, person=None, project=None)
+        chips.append(_chip(other, "All teams", "team", {team.pk: team.name for team in desk.teams}, "All teams"))
+    if asked.view == "team":
+        people = {person.pk: person.get_full_name() for person in desk.people.values()}
+        chips.append(_chip(asked, "Person", "person", people))
+    if desk.projects:
+        projects: dict[Any, str] = {pk: _project_name(project, desk) for pk, project in desk.projects.items()}
+        chips.append(_chip(asked, "Project", "project", {**projects, NO_PROJECT: "No project"}))
+    models = {mode: model.name for mode, model in catalogue.MODELS.items()}
+    return [*chips, _chip(asked, "Model", "model", models), _chip(asked, "Status", "status", STATUSES)]
+
+
+def _project_name(project: Project, desk: Desk) -> str:
+    """With its team where there are several: each may have a project of that name."""
+    several = desk.asked.team is None and len(desk.teams) > 1
+    return f"{project.name} ({project.team.name})" if several else project.name
+
+
+# -- the page ---------------------------------------------------------------------------------------------------------
 
 
 @login_required
 @require_safe
 def page(request: Request) -> HttpResponse:
-    team = current_team(request)
-    may_see_team = access.may_see_team_spend(request.user, team)
-    view = request.GET.get("view", "team" if may_see_team else "mine")
-    if view == "team" and not may_see_team:
-        raise PermissionDenied("What the team spends is for its managers and for admins.")
-    month = reports.Month.read(request.GET.get("month", ""))
-    demo = dispatch.demo_mode()
-    rows = reports.books(demo, team=team) if view == "team" else reports.books(demo, user=request.user)
-    figures = reports.figures(rows, month)
-    known = dispatch.balance(demo, team)
+    desk = _ask(request)
+    asked, part = desk.asked, desk.part
+    lines = reports.breakdown(part, asked.by if asked.view == "team" else "model")
+    sums = sum((line for _, _, line in lines), reports.Sums())
+    going = reports.under_way(part)
+    known = dispatch.balance(part.demo, asked.team or (current_team(request) if asked.view == "mine" else None))
+    begin = reports.first_day(part)
+    series = chart.series_of(_by_mode(lines, part.status))
+    quoted = reports.quoted(part, sums.quoted)
     context: dict[str, Any] = {
-        "view": "team" if view == "team" else "mine",
-        "may_see_team": may_see_team,
-        "may_generate": access.may_generate(request.user, team),
-        "month": month,
-        "earlier": month.before() if figures.first and figures.first < month.start else None,
-        "later": None if month.running else month.after(),
-        "figures": figures,
+        "asked": asked,
+        "may_see_team": desk.may_see_team,
+        "team_url": "?" + urlencode({"view": "team", **asked.days}),
+        "mine_url": "?" + urlencode({"view": "mine", **asked.days}),
+        "csv_url": reverse("spend_csv") + asked.query(by=""),
+        "hidden": [(name, value) for name, value in parse_qsl(asked.query()[1:]) if name not in ("from", "to")],
+        "clear_url": replace(asked, person=None, project=None, model="", status="").query(),
+        "ranges": _ranges(asked, desk.today, begin),
+        "chips": _chips(desk),
+        "sums": sums,
+        "under_way": going,
+        "quoted": quoted,
+        "more_than_quoted": sums.spent - quoted,
+        "less_than_quoted": quoted - sums.spent,
         "account_balance": known[0] if known else None,
         "balance_at": known[1] if known else None,
+        "chart": _chart(desk, begin, series),
     }
-    if view == "team":
-        context |= _team(team, rows, month)
-        context["days_left"] = reports.days_left(known[0], demo, team) if known else None
+    if asked.view == "team":
+        context |= _team_context(desk, lines, sums, going, series)
+        context["days_left"] = reports.days_left(known[0], part.demo, asked.team) if known else None
+        rooms = reports.rooms(asked.team, part.demo) if asked.team else []
+        if access.may_configure(request.user) and (asked.team is None or len(desk.teams) == 1):
+            context |= _books_context(asked, part, request.GET.get("outside", ""))
     else:
-        entries = Paginator(reports.behind(rows, month), PAGE).get_page(request.GET.get("page"))
-        context["entries"] = entries
-        context["rows"] = [
-            (entry, *story.SHAPES[Status(entry.generation.status)]) for entry in entries if entry.generation
-        ]
+        mine = asked.team or current_team(request)
+        rooms = reports.rooms(mine, part.demo, request.user)
+        context["entries"] = entries = Paginator(reports.lines(part), PAGE).get_page(request.GET.get("page"))
+        context["rows"] = [(line, *story.SHAPES[Status(line.status)]) for line in entries]
+        context["page_url"] = asked.query() + "&page="
+    context["meters"] = meters.of_rooms(rooms, request.user)
     return render(request, "spend.html", context)
 
 
-def _team(team: Team, rows: Any, month: reports.Month) -> dict[str, Any]:
-    by_day = reports.by_day(rows, month)
-    by_person = reports.by_person(rows, month)
-    spent: dict[str, int] = {}
-    for _, mode, credits_spent in by_day:
-        spent[mode] = spent.get(mode, 0) + credits_spent
-    order = sorted(spent, key=lambda mode: (-spent[mode], mode))
-    series = {mode: SERIES[place] if place < len(SERIES) else OTHER for place, mode in enumerate(order)}
-    return {"chart": _chart(by_day, series, month), "people": _people(team, by_person, series)}
+def _by_mode(lines: Iterable[tuple[Any, str, reports.Sums]], status: str) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for _, mode, sums in lines:
+        found[mode] = found.get(mode, 0) + sums.figure(status)
+    return found
 
 
-# -- the chart --------------------------------------------------------------------------------------------------------
+def _model_names() -> dict[str, str]:
+    return {mode: model.name for mode, model in catalogue.MODELS.items()}
 
 
-def _name(mode: str) -> str:
-    return catalogue.MODELS[mode].name if mode in catalogue.MODELS else mode
-
-
-def _step(highest: int) -> int:
-    """A round distance between grid lines, so that at most four of them are enough."""
-    rough = max(highest, 4) / 4
-    power = 10 ** int(math.log10(rough))
-    return int(next(power * step for step in (1, 2, 2.5, 3, 5, 10) if power * step >= rough and power * step % 1 == 0))
-
-
-def _chart(by_day: list[tuple[int, str, int]], series: dict[str, str], month: reports.Month) -> Chart | None:
-    if not by_day:
+def _chart(desk: Desk, begin: date | None, series: dict[str, str]) -> chart.Chart | None:
+    """Of the days that are asked for, without years before the first clip or after this month."""
+    asked = desk.asked
+    first = max(asked.first, begin) if begin and asked.first < begin.replace(day=1) else asked.first
+    last = min(asked.last, max(_month(desk.today)[1], first))
+    if begin is None or first > last or not series:
         return None
-    legend = [(css, _name(mode)) for mode, css in series.items() if css != OTHER]
-    if OTHER in series.values():
-        legend.append((OTHER, "Other"))
-    classes = [css for css, _ in legend]
-    sums: dict[int, dict[str, int]] = {day: dict.fromkeys(classes, 0) for day in range(1, month.days + 1)}
-    for day, mode, spent in by_day:
-        sums[day][series[mode]] += spent
-    step = _step(max(sum(stack.values()) for stack in sums.values()))
-    top = step * 4
-    lines = [(line, BASE - (BASE - TOP) * line / top) for line in range(step, top + 1, step)]
-    return Chart(
-        grid=[(f"{y:.1f}", f"{y - 5:.1f}", credits(line) if line == top else f"{line:,}") for line, y in lines],
-        days=[_day(day, stack, top, month) for day, stack in sums.items()],
-        labels=_labels(month),
-        legend=legend,
-        table=[
-            (f"{day} {month.start:%B}", list(stack.values()), sum(stack.values()))
-            for day, stack in sums.items()
-            if any(stack.values())
+    rows = reports.over_time(replace(desk.part, first=first, last=last), chart.step_of(first, last))
+    figures = [(start, mode, sums.figure(asked.status)) for start, mode, sums in rows]
+    return chart.draw(figures, first, last, series, _model_names(), desk.today)
+
+
+# -- all of a team ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of the table: a person, a team, a project, a model or a status."""
+
+    name: str
+    url: str
+    clips: int
+    credits: int
+    held: int
+    failed_spent: int
+    share: int  # percent of all
+    bars: list[tuple[str, str, str]]
+    initials: str = ""
+
+
+def _team_context(
+    desk: Desk,
+    lines: list[tuple[int | None, str, reports.Sums]],
+    sums: reports.Sums,
+    going: reports.UnderWay,
+    series: dict[str, str],
+) -> dict[str, Any]:
+    asked = desk.asked
+    groups = _groups(asked.team, desk.teams)
+    if asked.by == "status":
+        table = _by_status(desk, lines, sums, going, series)
+    else:
+        table = _table(
+            desk, [(whose if asked.by in reports.BY else mode, mode, one) for whose, mode, one in lines], series
+        )
+    return {
+        "groups": [
+            (words, asked.query(by="" if by == "person" else by), by == asked.by) for by, words in groups.items()
         ],
+        "group": groups[asked.by],
+        "table": table,
+        "whose": asked.team.name if asked.team else "all teams",
+    }
+
+
+def _table(desk: Desk, lines: list[tuple[Any, str, reports.Sums]], series: dict[str, str]) -> list[Line]:
+    """Most spent first. With nothing narrowed, everybody of a team has a line."""
+    asked = desk.asked
+    found: dict[Any, reports.Sums] = {}
+    stacks: dict[Any, dict[str, int]] = {}
+    if asked.by == "person" and asked.team and not asked.narrowed:
+        found = {pk: reports.Sums() for pk in desk.people}
+    for key, mode, sums in lines:
+        found[key] = found.get(key, reports.Sums()) + sums
+        stack, css = stacks.setdefault(key, {}), series.get(mode, chart.OTHER)
+        stack[css] = stack.get(css, 0) + sums.figure(asked.status)
+    shown = {key: sums for key, sums in found.items() if sums.confirmed or sums.held or asked.by == "person"}
+    rows = [_line(desk, key, sums, stacks.get(key, {}), shown.values(), asked.status) for key, sums in shown.items()]
+    return sorted(rows, key=lambda row: (-row.credits, row.name.lower()))
+
+
+def _line(
+    desk: Desk, key: Any, sums: reports.Sums, stack: dict[str, int], every: Iterable[reports.Sums], status: str
+) -> Line:
+    figures = [one.figure(status) for one in every]
+    credits, total, most = sums.figure(status), sum(figures), max(figures)
+    person = desk.people.get(key) if desk.asked.by == "person" else None
+    return Line(
+        name=_name(desk, key),
+        url="" if desk.asked.by == "model" and key not in catalogue.MODELS else _line_url(desk.asked, key),
+        clips=sums.completed,
+        credits=credits,
+        held=sums.held,
+        failed_spent=sums.failed_spent,
+        share=round(100 * credits / total) if total else 0,
+        bars=chart.shares(stack, most),
+        initials=person.initials if person else "",
     )
 
 
-def _x(day: int, month: reports.Month, share: float) -> str:
-    """Percent from the left of a place within a day: 0 its beginning, 1 its end."""
-    return f"{LEFT + (100 - LEFT) / month.days * (day - 1 + share):.2f}"
+def _name(desk: Desk, key: Any) -> str:
+    if desk.asked.by == "person":
+        return desk.people[key].get_full_name()
+    if desk.asked.by == "team":
+        return next(team.name for team in desk.teams if team.pk == key)
+    if desk.asked.by == "project":
+        return _project_name(desk.projects[key], desk) if key else "No project"
+    return _model_names().get(key, key)
 
 
-def _day(day: int, stack: dict[str, int], top: int, month: reports.Month) -> Day:
-    bars, y = [], BASE - 0.5
-    for css, spent in stack.items():
-        if spent:
-            height = (BASE - TOP) * spent / top
-            y -= height
-            bars.append(Bar(css, f"{y:.1f}", f"{max(height - GAP, 1):.1f}"))
-    width = (100 - LEFT) / month.days * 0.68
-    return Day(f"{day} {month.start:%B}: {credits(sum(stack.values()))}", _x(day, month, 0.16), f"{width:.2f}", bars)
+def _line_url(asked: Asked, key: Any) -> str:
+    """Only this line, and by model: what one wants to know next."""
+    by = "" if asked.by == "model" else "model"
+    return asked.query(by=by, **{asked.by: key or NO_PROJECT})
 
 
-def _labels(month: reports.Month) -> list[tuple[str, str, str, bool]]:
-    today = timezone.localtime().day if month.running else 0
-    marked = [day for day in (1, 10, 20) if not today or abs(day - today) > 4]
-    labels = [(_x(day, month, 0.5), f"{day} {month.start:%b}", "middle", False) for day in marked]
-    if today:
-        near_end = today > month.days - 2
-        labels.append(("100" if near_end else _x(today, month, 0.5), "Today", "end" if near_end else "middle", True))
-    if not today or today < month.days - 5:
-        labels.append(("100", f"{month.days} {month.start:%b}", "end", False))
-    return labels
-
-
-# -- people -----------------------------------------------------------------------------------------------------------
-
-
-def _people(team: Team, by_person: list[tuple[int, str, int, int]], series: dict[str, str]) -> list[Person]:
-    """Everybody of the team, and whoever spent in it and has left; most spent first."""
-    spent: dict[int, dict[str, int]] = {user.pk: {} for user in team.members.all()}
-    clips: dict[int, int] = {}
-    for user, mode, credits_spent, made in by_person:
-        stack = spent.setdefault(user, {})
-        css = series.get(mode, OTHER)
-        stack[css] = stack.get(css, 0) + credits_spent
-        clips[user] = clips.get(user, 0) + made
-    everything = sum(sum(stack.values()) for stack in spent.values())
-    most = max((sum(stack.values()) for stack in spent.values()), default=0)
-    users = User.objects.in_bulk(spent)
-    people = [
-        Person(
-            name=users[pk].get_full_name(),
-            initials=users[pk].initials,
-            clips=clips.get(pk, 0),
-            spent=sum(stack.values()),
-            share=round(100 * sum(stack.values()) / everything) if everything else 0,
-            bars=_bars(stack, most),
+def _by_status(
+    desk: Desk,
+    lines: list[tuple[int | None, str, reports.Sums]],
+    sums: reports.Sums,
+    going: reports.UnderWay,
+    series: dict[str, str],
+) -> list[Line]:
+    asked = desk.asked
+    clips = {"ready": sums.completed, "failed": sums.failed, "held": going.clips}
+    stacks: dict[str, dict[str, int]] = {status: {} for status in STATUSES}
+    for _, mode, one in lines:
+        css = series.get(mode, chart.OTHER)
+        for status, stack in stacks.items():
+            stack[css] = stack.get(css, 0) + one.of(status).figure(status)
+    credits = {status: sum(stack.values()) for status, stack in stacks.items()}
+    total, most = sum(credits.values()), max(credits.values())
+    return [
+        Line(
+            name=words,
+            url=asked.query(status=status, by="model"),
+            clips=clips[status],
+            credits=credits[status],
+            held=credits[status] if status == "held" else 0,
+            failed_spent=credits[status] if status == "failed" else 0,
+            share=round(100 * credits[status] / total) if total else 0,
+            bars=chart.shares(stacks[status], most),
         )
-        for pk, stack in spent.items()
+        for status, words in STATUSES.items()
+        if asked.status in ("", status)
     ]
-    return sorted(people, key=lambda person: (-person.spent, person.name.lower()))
 
 
-def _bars(stack: dict[str, int], most: int) -> list[tuple[str, str, str]]:
-    bars, x = [], 0.0
-    for css in sorted(stack):
-        if stack[css]:
-            width = 100 * stack[css] / most
-            bars.append((css, f"{x:.2f}", f"{max(width - 0.6, 0.4):.2f}"))
-            x += width
-    return bars
+# -- the books --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Book:
+    """One account: whether what we wrote down is what Veevid says."""
+
+    account: ApiAccount
+    state: books.State
+    going: int
+
+    @property
+    def missing(self) -> int:
+        return abs(self.state.missing)
+
+
+def _books_context(asked: Asked, part: reports.Part, page: str) -> dict[str, Any]:
+    """Every account's state, and what was spent or bought elsewhere in the days that are asked for."""
+    accounts = dispatch.accounts(part.demo).select_related("compared", "team")
+    states = [(account, books.state(account)) for account in accounts]
+    outside = books.outside(part.demo).filter(until__at__date__gte=part.first, after__at__date__lte=part.last)
+    totals = outside.order_by().aggregate(spent=Sum("spent", default=0), bought=Sum("bought", default=0))
+    return {
+        "books": [
+            Book(account, state, books.under_way(state.reading).count() if state.reading else 0)
+            for account, state in states
+        ],
+        "outside": Paginator(outside, PAGE).get_page(page),
+        "outside_sums": totals,
+        "outside_url": asked.query() + "&outside=",
+    }
+
+
+# -- CSV --------------------------------------------------------------------------------------------------------------
+
+HEAD = ("Day,Time,Time zone,Team,Person,Project,Model,Status,Quoted credits,Charged credits,Held credits,Prompt").split(
+    ","
+)
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would compute what begins with one of these
+
+
+class _Echo:
+    """A file that gives back what is written into it: one line of CSV."""
+
+    def write(self, text: str) -> str:
+        return text
+
+
+@login_required
+@require_safe
+def download(request: Request) -> StreamingHttpResponse:
+    """One line for each generation behind the page with the same query."""
+    desk = _ask(request)
+    answer = StreamingHttpResponse(_csv(desk.part), content_type="text/csv; charset=utf-8")
+    asked = desk.asked
+    whose = "mine" if asked.view == "mine" else slugify(asked.team.name) if asked.team else "all-teams"
+    name = f"spend-{whose or 'team'}-{asked.first.isoformat()}-{asked.last.isoformat()}.csv"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+def _csv(part: reports.Part) -> Iterator[str]:
+    writer = csv.writer(_Echo())
+    yield "\ufeff" + writer.writerow(HEAD)  # with the mark by which spreadsheets know that it is UTF-8
+    for generation in reports.every_line(part):
+        yield writer.writerow([_safe(value) for value in _cells(generation)])
+
+
+def _cells(generation: Generation) -> list[str | int]:
+    zone = generation.team.time_zone
+    return [
+        generation.day.isoformat(),
+        f"{timezone.localtime(generation.created_at, ZoneInfo(zone)):%H:%M:%S}",
+        zone,
+        generation.team.name,
+        generation.owner.get_full_name(),
+        generation.project.name if generation.project else "",
+        _model_names().get(generation.mode, generation.mode),
+        generation.get_status_display(),
+        generation.price,
+        getattr(generation, "spent", 0) or 0,
+        getattr(generation, "held", 0) or 0,
+        generation.prompt[:PROMPT_START],
+    ]
+
+
+def _safe(value: str | int) -> str | int:
+    """Text stays text: no spreadsheet takes it for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
