@@ -1,0 +1,383 @@
+"""Who gets what answer at each address: one table, and every address of the urlconf has to be in it.
+
+Six people ask: nobody signed in, a viewer, a member and a manager of Northlight, a site's admin who is a plain member
+there, and a manager of Southlight. They ask for what is their own, what is a colleague's, and what is the other team's.
+A refusal must not have written a row or sent a request.
+"""
+
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import responses
+from django.core.files.base import ContentFile
+from django.db import connection, transaction
+from django.http import HttpResponseBase
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.utils import timezone
+
+from generations import ledger, lifecycle
+from generations.models import (
+    ApiAccount,
+    Approval,
+    ApprovalRule,
+    Budget,
+    Clip,
+    Generation,
+    Invitation,
+    Media,
+    Membership,
+    Project,
+    Quote,
+    Status,
+    Submission,
+    Team,
+    User,
+)
+from tests.makers import make_account, make_order, make_person, price_is
+
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("wire")]
+
+PEOPLE = ("viewer", "member", "manager", "admin")
+NOWHERE = "404 404 404 404"  # "An object of another team is a 404 everywhere."
+
+
+@dataclass(frozen=True)
+class Row:
+    """What viewer, member, manager and admin of a team are answered: ok, 403, 404 or 405.
+
+    `ok` means that the view did its work: 200, 206, or a redirect to anywhere but the sign-in.
+    """
+
+    method: str
+    them: str  # about the team's: of a colleague, where things have an owner
+    of: str = ""  # the kind of thing that the address names
+    own: str = ""  # about one's own, where that differs
+    elsewhere: str = NOWHERE  # about the other team's
+    nobody: str = "login"  # who is not signed in
+    also: str = ""  # a second method that is answered
+
+
+def ask(them: str, of: str = "", **more: str) -> Row:
+    return Row("GET", them, of, **more)
+
+
+def do(them: str, of: str = "", **more: str) -> Row:
+    return Row("POST", them, of, **more)
+
+
+ALL = "ok ok ok ok"
+MAKERS = "403 ok ok ok"
+MANAGERS = "403 403 ok ok"
+ADMINS = "403 403 403 ok"
+SITE = {"elsewhere": ADMINS}  # what belongs to no team
+
+TABLE: dict[str, Row] = {
+    # everybody's pages
+    "gallery": ask(ALL),
+    "healthz": ask(ALL, nobody="ok", also="POST"),
+    "theme": do(ALL),
+    "welcome": ask(ALL, also="POST"),
+    "queue": ask(ALL),
+    "queue_live": ask(ALL),
+    "spend": ask(ALL),
+    "you": ask(ALL),
+    "switch_team": do(ALL, "team_chosen"),
+    "leave_team": do(ALL, "team"),
+    "join": ask("ok ok ok ok", "token", elsewhere=ALL, nobody="ok", also="POST"),
+    # making clips
+    "compose": ask(MAKERS),
+    "compose_form": do(MAKERS, also="GET"),
+    "compose_price": do(MAKERS),
+    "compose_media": do(MAKERS),
+    "compose_review": do(MAKERS),
+    "compose_confirm": do(MAKERS, "confirmation", elsewhere="403 403 403 403"),
+    # clips, and every byte of them
+    "generation": ask(ALL, "generation"),
+    "generation_live": ask(ALL, "generation"),
+    "tile": ask(ALL, "generation"),
+    "video": ask(ALL, "clip"),
+    "download": ask(ALL, "clip"),
+    "poster": ask(ALL, "clip"),
+    "preview": ask(ALL, "clip"),
+    "upload": ask(ALL, "upload"),
+    "upload_poster": ask(ALL, "upload"),
+    "fetch_again": do(MANAGERS, "lost"),
+    "decide": do(MANAGERS, "unclear"),
+    "cancel": do(MANAGERS, "generation", own=ALL),
+    # approvals: admins decide for every team, nobody for themselves
+    "approvals": ask(MANAGERS),
+    "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
+    "reject": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
+    # the team's page
+    "team": ask(MANAGERS),
+    "invite": do(MANAGERS),
+    "revoke_invitation": do(MANAGERS, "invitation", elsewhere="403 403 404 404"),
+    "change_role": do(MANAGERS, "membership", elsewhere="403 403 404 404"),
+    "remove_member": do(MANAGERS, "membership", elsewhere="403 403 404 404"),
+    "add_project": do(MANAGERS),
+    "rename_project": do(MANAGERS, "project", elsewhere="403 403 404 404"),
+    "archive_project": do(MANAGERS, "project", elsewhere="403 403 404 404"),
+    "add_budget": do(MANAGERS, "budgeted", elsewhere="403 403 404 404"),
+    "change_budget": do(MANAGERS, "budget", elsewhere="403 403 404 404"),
+    "reset_budget": do(MANAGERS, "budget", elsewhere="403 403 404 404"),
+    "end_budget": do(MANAGERS, "budget", elsewhere="403 403 404 404"),
+    "set_rule": do(MANAGERS),
+    "remove_rule": do(MANAGERS, "rule", elsewhere="403 403 404 404"),
+    "set_time_zone": do(MANAGERS),
+    # the site's people and teams
+    "people": ask(ADMINS),
+    "make_team": do(ADMINS),
+    "step_in": do(ADMINS, "team", **SITE),
+    "invite_anywhere": do(ADMINS, "team_chosen", **SITE),
+    "second_factor_rule": do(ADMINS),
+    "set_admin": do(ADMINS, "person", **SITE),
+    "set_person_open": do(ADMINS, "person", **SITE),
+    "forget_second_factor": do(ADMINS, "person", **SITE),
+    # the site's settings
+    "settings": ask(ADMINS),
+    "add_key": do(ADMINS),
+    "test_key": do(ADMINS, "key", **SITE),
+    "pause_key": do(ADMINS, "key", **SITE),
+    "resume_key": do(ADMINS, "key", **SITE),
+    "replace_key": do(ADMINS, "key", **SITE),
+    "pause_account": do(ADMINS, "account", **SITE),
+    "resume_account": do(ADMINS, "account", **SITE),
+    "share_account": do(ADMINS, "account", **SITE),
+    "reserve_account": do(ADMINS, "account", **SITE),
+    "safe_mode": ask(ADMINS),
+    "safe_mode_balances": do(ADMINS),
+    "safe_mode_take_in": do(ADMINS),
+    "safe_mode_release": do(ADMINS),
+    "switch_model": do(ADMINS),
+}
+
+# What the views have to be given so that whoever may gets an ok.
+BODIES: dict[str, dict[str, Any]] = {
+    "decide": {"kind": "release"},
+    "approve": {"shown": "140"},
+    "reject": {"reason": "too dear"},
+    "invite": {"role": "member", "email": ""},
+    "invite_anywhere": {"role": "member", "email": ""},
+    "change_role": {"role": "viewer"},
+    "add_project": {"name": "Alpine 2"},
+    "rename_project": {"name": "Alpine 3"},
+    "archive_project": {"archived": "1"},
+    "add_budget": {"window": "week", "over": "warn", "credits": "500"},
+    "change_budget": {"over": "warn", "credits": "900"},
+    "set_rule": {"mode": "sora2", "above": "7"},
+    "set_time_zone": {"time_zone": "Europe/Berlin"},
+    "make_team": {"name": "Eastlight", "time_zone": "UTC"},
+    "set_admin": {"on": "1"},
+    "set_person_open": {"on": "0"},
+    "add_key": {"secret": "vv_sk_another_0123456789"},
+    "replace_key": {"secret": "vv_sk_another_0123456789"},
+    "reserve_account": {"team": ""},
+    "switch_model": {"mode": "sora2", "on": "0"},
+    "compose_form": {"mode": "veo3", "generation_type": "text-to-video"},
+    "compose_price": {"mode": "veo3", "generation_type": "text-to-video"},
+    "compose_media": {"mode": "veo3", "generation_type": "image-to-video", "remove": "image:0"},
+    "compose_review": {"mode": "veo3", "generation_type": "text-to-video", "prompt": "A walk"},
+}
+
+
+# -- the world --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def world() -> "World":
+    return World()
+
+
+class World:
+    """Two teams with the same things in them."""
+
+    def __init__(self) -> None:
+        self.account: ApiAccount = make_account()
+        self.here, self.there = (Team.objects.create(name=name) for name in ("Northlight", "Southlight"))
+        self.people = {
+            "viewer": make_person("viewer@example.com", role="viewer"),
+            "member": make_person("member@example.com"),
+            "manager": make_person("manager@example.com", role="manager"),
+            "admin": make_person("admin@example.com", is_staff=True, is_superuser=True),
+        }
+        make_person("second.admin@example.com", team="", is_staff=True, is_superuser=True)
+        self.colleagues = {
+            self.here.pk: make_person("colleague@example.com", role="manager"),
+            self.there.pk: make_person("neighbour@example.com", team="Southlight", role="manager"),
+        }
+        self.stranger = make_person("stranger@example.com", team="Southlight", role="manager")
+        make_person("another.manager@example.com", role="manager")
+
+    # each returns the arguments of the address, and what the form has to say about it
+
+    def generation(self, team: Team, owner: User, status: str = Status.QUEUED, **fields: Any) -> Generation:
+        order = make_order()
+        digest = lifecycle.digest_of(order.billing)
+        quote, _ = Quote.objects.get_or_create(
+            account=self.account, digest=digest, defaults={"billing": order.billing, "credits": 140}
+        )
+        given = {"mode": order.mode, "generation_type": order.generation_type, "params": order.params, "prompt": "A"}
+        row = Generation.objects.create(
+            team=team, owner=owner, quote=quote, price=140, nonce=uuid.uuid4(), status=status, **given, **fields
+        )
+        ledger.hold(row)
+        return row
+
+    def clip(self, team: Team, owner: User, state: str = Clip.State.STORED) -> Generation:
+        row = self.generation(team, owner, Status.COMPLETED)
+        clip = Clip(generation=row, state=state, source_url="https://cdn.veevid.ai/a.mp4", sha256="abc", size=5)
+        clip.stored_at = timezone.now()
+        clip.file.save("a.mp4", ContentFile(b"video"), save=False)
+        clip.poster.save("a.webp", ContentFile(b"poster"), save=False)
+        clip.preview.save("p.mp4", ContentFile(b"preview"), save=False)
+        clip.save()
+        return row
+
+    def lost(self, team: Team, owner: User) -> Generation:
+        return self.clip(team, owner, Clip.State.GONE)
+
+    def unclear(self, team: Team, owner: User) -> Generation:
+        row = self.generation(team, owner, Status.UNCONFIRMED, attempt=1, account=self.account)
+        more = {"account": self.account, "key": self.account.keys.get(), "deadline": timezone.now()}
+        Submission.objects.create(generation=row, attempt=1, outcome="unclear", **more)
+        return row
+
+    def parked(self, team: Team, owner: User) -> Generation:
+        row = self.generation(team, owner, Status.AWAITING_APPROVAL)
+        Approval.objects.create(generation=row, why="A rule.", expires_at=timezone.now() + timedelta(days=7))
+        return row
+
+    def upload(self, team: Team, owner: User) -> Media:
+        media = Media(team=team, owner=owner, kind="image", name="a.png", content_type="image/png", size=5)
+        media.width = media.height = 1
+        media.file.save("a.png", ContentFile(b"image"), save=False)
+        media.save()
+        return media
+
+    def project(self, team: Team, owner: User) -> Project:
+        return Project.objects.create(team=team, name="Alpine")
+
+    def budget(self, team: Team, owner: User) -> Budget:
+        return Budget.objects.create(team=team, credits=1000)
+
+    def rule(self, team: Team, owner: User) -> ApprovalRule:
+        return ApprovalRule.objects.create(team=team, above=100)
+
+    def invitation(self, team: Team, owner: User) -> Invitation:
+        return Invitation.issue(team, "member", "", self.colleagues[team.pk])[0]
+
+    def membership(self, team: Team, owner: User) -> Membership:
+        return Membership.objects.get(team=team, user=self.colleagues[team.pk])
+
+    def person(self, team: Team, owner: User) -> User:
+        return self.colleagues[team.pk]
+
+    def team(self, team: Team, owner: User) -> Team:
+        return team
+
+    def key(self, team: Team, owner: User) -> Any:
+        return self.account.keys.get()
+
+    def arguments(self, of: str, team: Team, owner: User) -> tuple[list[Any], dict[str, Any]]:
+        """Of the address, and of the form."""
+        if of == "token":
+            return [Invitation.issue(team, "member", "", self.colleagues[team.pk])[1]], {}
+        if of == "team_chosen":
+            return [], {"team": team.pk}
+        if of == "budgeted":
+            return [], {"whom": f"project:{self.project(team, owner).pk}"}
+        if of == "account":
+            return [self.account.pk], {}
+        if of == "confirmation":
+            price_is(140)
+            order = make_order()
+            return [], {"sealed": lifecycle.seal(owner, team, order, lifecycle.quote(order.billing))}
+        if of == "upload":
+            return [self.upload(team, owner).key], {}
+        return ([getattr(self, of)(team, owner).pk] if of else []), {}
+
+
+# -- asking -----------------------------------------------------------------------------------------------------------
+
+
+def addresses(resolver: URLResolver | None = None, before: str = "") -> Iterator[tuple[str, str]]:
+    """(path, name) of every address of the site."""
+    for pattern in (resolver or get_resolver()).url_patterns:
+        path = before + str(pattern.pattern)
+        if isinstance(pattern, URLPattern):
+            yield path, pattern.name or path
+        else:
+            yield from addresses(pattern, path)
+
+
+OURS = [name for path, name in addresses() if not path.startswith(("accounts/", "admin/"))]
+
+
+def word(answer: HttpResponseBase) -> str:
+    """The answer, as the table says it."""
+    to = answer.headers.get("Location", "")
+    if answer.status_code in (301, 302, 303):
+        return "login" if to.startswith(("/accounts/login/", "/admin/login/")) else "ok"
+    return "ok" if answer.status_code in (200, 204, 206) else str(answer.status_code)
+
+
+def asked(person: User | None, method: str, name: str, args: list[Any], data: dict[str, Any]) -> str:
+    """Asks, and takes everything back. A refusal has written and sent nothing."""
+    with transaction.atomic():
+        client = Client()
+        if person:
+            client.force_login(person)
+        wrote, sent = connection.connection.total_changes, len(responses.calls)
+        answer = client.generic(method, reverse(name, args=args)) if method == "HEAD" else (
+            getattr(client, method.lower())(reverse(name, args=args), data)
+        )  # fmt: skip
+        said = word(answer)
+        if said not in ("ok", "422"):
+            assert (connection.connection.total_changes, len(responses.calls)) == (wrote, sent), f"{name} wrote"
+        transaction.set_rollback(True)
+    return said
+
+
+def upstream_answers() -> None:
+    price_is(140)
+    responses.get("https://veevid.ai/api/credits", json={"success": True, "balance": 5000})
+
+
+def cases(world: World, row: Row) -> Iterator[tuple[str, str, User | None, Team, User]]:
+    """(who and whose, what is expected, person, team of the object, its owner)"""
+    here, there = world.here, world.there
+    colleague, neighbour = world.colleagues[here.pk], world.colleagues[there.pk]
+    of_team, own, elsewhere = row.them.split(), (row.own or row.them).split(), row.elsewhere.split()
+    yield "nobody", row.nobody, None, here, colleague
+    for place, name in enumerate(PEOPLE):
+        person = world.people[name]
+        yield f"{name}, own", own[place], person, here, person
+        if row.of and row.of != "confirmation":
+            yield f"{name}, a colleague's", of_team[place], person, here, colleague
+        if row.of:
+            yield f"{name}, another team's", elsewhere[place], person, there, person if row.of == "confirmation" else neighbour
+    if row.of:
+        owner = world.stranger if row.of == "confirmation" else colleague
+        yield "another team's manager", elsewhere[2], world.stranger, here, owner
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_everybody_is_answered_as_the_table_says(name, world):
+    assert name in TABLE, f"the address “{name}” is missing from the table"
+    row = TABLE[name]
+    upstream_answers()
+    wrong = []
+    for case, expected, person, team, owner in cases(world, row):
+        with transaction.atomic():
+            args, data = world.arguments(row.of, team, owner)
+            for method in [row.method, *row.also.split()]:
+                said = asked(person, method, name, args, BODIES.get(name, {}) | data)
+                if said != expected:
+                    wrong.append(f"{method} {name}: {case}: {said}, not {expected}")
+            transaction.set_rollback(True)
+    assert not wrong, "\n" + "\n".join(wrong)
