@@ -119,8 +119,8 @@ def fill(total: int) -> None:
         indexes = cursor.fetchall()
         for name, _ in indexes:
             cursor.execute(f"DROP INDEX {name}")
-        cursor.execute("TRUNCATE generations_generation CASCADE")
-        cursor.execute("TRUNCATE generations_daysum")
+        for table in ("daysum", "ledgerentry", "generation"):
+            cursor.execute(f"DELETE FROM generations_{table}")
         cursor.execute(GENERATIONS, {**size, "total": total})
         cursor.execute(f"{ENTRY} {HOLDS} FROM generations_generation")
         cursor.execute(f"{ENTRY} {ENDS} FROM generations_generation WHERE finished_at IS NOT NULL")

@@ -95,7 +95,7 @@ def signed_in(dailies: Dailies, told, browser: Browser) -> Any:
         page.goto("/accounts/login/")
         page.get_by_label("Email").fill("root@example.com")
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.get_by_role("heading", name="Gallery").wait_for(state="attached")
         return context.storage_state()
 
