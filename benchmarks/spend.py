@@ -28,7 +28,7 @@ from tests.servers import Postgres
 
 TEAMS, PEOPLE, PROJECTS, DAYS = 8, 40, 32, 730
 FEW = 10_000
-MODES = "{veo3,kling-3,kling-2-6,sora2,sora2-stable,wan-2-6,ltx-2-3,grok-imagine,seedance-1-5-pro,hailuo-2-3}"
+MODES = "{veo3,kling-3,kling-2-6,sora2,sora2-stable,wan-2-6,ltx-2-3,grok-imagine,seedance-1.5-pro,veevid-1.0-pro}"
 
 # Evenly over the days: nine of ten completed, the newest still under way.
 GENERATIONS = """
@@ -119,8 +119,8 @@ def fill(total: int) -> None:
         indexes = cursor.fetchall()
         for name, _ in indexes:
             cursor.execute(f"DROP INDEX {name}")
-        cursor.execute("TRUNCATE generations_generation CASCADE")
-        cursor.execute("TRUNCATE generations_daysum")
+        for table in ("daysum", "ledgerentry", "generation"):
+            cursor.execute(f"DELETE FROM generations_{table}")
         cursor.execute(GENERATIONS, {**size, "total": total})
         cursor.execute(f"{ENTRY} {HOLDS} FROM generations_generation")
         cursor.execute(f"{ENTRY} {ENDS} FROM generations_generation WHERE finished_at IS NOT NULL")

@@ -59,7 +59,8 @@ def expected(reading: BalanceReading, base: BalanceReading) -> Expected:
     """What the ledger expects at one reading, counted from an earlier one at rest."""
     going = under_way(reading)
     sent = Generation.objects.filter(account_id=reading.account_id, sent_at__gt=base.at, sent_at__lte=reading.at)
-    ended = sent.exclude(pk__in=going.values("pk"))
+    lately = Q(finished_at__gt=base.at - SETTLES_IN)  # by an index: what ended before was not sent since either
+    ended = sent.filter(lately).exclude(pk__in=going.values("pk"))
     spent = LedgerEntry.objects.filter(generation__in=ended).aggregate(sum=Sum("spent", default=0))["sum"]
     known = LedgerEntry.objects.filter(account_id=reading.account_id, after=base, until__lt=reading.pk)
     other = known.aggregate(spent=Sum("spent", default=0), bought=Sum("bought", default=0))

@@ -9,7 +9,7 @@ from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncMonth, TruncWeek
 from django.utils import timezone
 
@@ -184,7 +184,7 @@ def people(teams: Iterable[int] | None) -> QuerySet[User]:
     if teams is None:
         return everybody
     member = Q(pk__in=Membership.objects.filter(team__in=teams).values("user"))
-    return everybody.filter(member | Exists(DaySum.objects.filter(user=OuterRef("pk"), team__in=teams)))
+    return everybody.filter(member | Q(pk__in=DaySum.objects.filter(team__in=teams).values("user")))
 
 
 def projects(teams: Iterable[int] | None) -> QuerySet[Project]:

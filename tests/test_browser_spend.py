@@ -47,7 +47,7 @@ for number in range(120):
     owner = elsewhere if number % 20 == 19 else dice.choice(people[: 1 + dice.randint(0, 5)])
     team = owner.teams.get()
     project = dice.choice([None, *clients]) if team == north else None
-    mode = dice.choice(["kling-3", "kling-3", "veo3", "kling-2-6", "sora2", "wan-2-6", "seedance-1-5-pro", "ltx-2-3"])
+    mode = dice.choice(["kling-3", "kling-3", "veo3", "kling-2-6", "sora2", "wan-2-6", "seedance-1.5-pro", "ltx-2-3"])
     at = now - datetime.timedelta(days=dice.randint(0, 75), hours=dice.randint(0, 20))
     price = dice.choice([20, 60, 90, 140, 250, 480])
     quote = Quote.objects.create(account=account, digest="0" * 64, billing={}, credits=price, at=at)
@@ -95,7 +95,7 @@ def signed_in(dailies: Dailies, told, browser: Browser) -> Any:
         page.goto("/accounts/login/")
         page.get_by_label("Email").fill("root@example.com")
         page.get_by_label("Password").fill(PASSWORD)
-        page.get_by_role("button", name="Sign in").click()
+        page.get_by_role("button", name="Sign in", exact=True).click()
         page.get_by_role("heading", name="Gallery").wait_for(state="attached")
         return context.storage_state()
 

@@ -300,7 +300,9 @@ def page(request: Request) -> HttpResponse:
     else:
         mine = asked.team or current_team(request)
         rooms = reports.rooms(mine, part.demo, request.user)
-        context["entries"] = entries = Paginator(reports.lines(part), PAGE).get_page(request.GET.get("page"))
+        paginator = Paginator(reports.lines(part), PAGE)
+        paginator.count = going.clips if asked.status == "held" else sums.confirmed  # known, so not counted again
+        context["entries"] = entries = paginator.get_page(request.GET.get("page"))
         context["rows"] = [(line, *story.SHAPES[Status(line.status)]) for line in entries]
         context["page_url"] = asked.query() + "&page="
     context["meters"] = meters.of_rooms(rooms, request.user)
