@@ -186,6 +186,7 @@ BODIES: dict[str, dict[str, Any]] = {
         "mode": "veo3",
         "generation_type": "text-to-video",
         "prompt": "A walk",
+        "shown": "veo3/text-to-video",
         **catalogue.clean("veo3", "text-to-video", {}),
     },
 }
