@@ -5,6 +5,7 @@ there, and a manager of Southlight. They ask for what is their own, what is a co
 A refusal must not have written a row or sent a request.
 """
 
+import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,10 +18,10 @@ from django.core.files.base import ContentFile
 from django.db import connection, transaction
 from django.http import HttpResponseBase
 from django.test import Client
-from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
-from generations import ledger, lifecycle
+from generations import catalogue, ledger, lifecycle
 from generations.models import (
     ApiAccount,
     Approval,
@@ -79,7 +80,7 @@ SITE = {"elsewhere": ADMINS}  # what belongs to no team
 TABLE: dict[str, Row] = {
     # everybody's pages
     "gallery": ask(ALL),
-    "healthz": ask(ALL, nobody="ok", also="POST"),
+    "healthz": Row("GET", ALL, nobody="ok", also="POST DELETE"),
     "theme": do(ALL),
     "welcome": ask(ALL, also="POST"),
     "queue": ask(ALL),
@@ -88,7 +89,7 @@ TABLE: dict[str, Row] = {
     "you": ask(ALL),
     "switch_team": do(ALL, "team_chosen"),
     "leave_team": do(ALL, "team"),
-    "join": ask("ok ok ok ok", "token", elsewhere=ALL, nobody="ok", also="POST"),
+    "join": ask("ok ok ok ok", "token", elsewhere=ALL, nobody="ok"),
     # making clips
     "compose": ask(MAKERS),
     "compose_form": do(MAKERS, also="GET"),
@@ -152,7 +153,7 @@ TABLE: dict[str, Row] = {
     "safe_mode": ask(ADMINS),
     "safe_mode_balances": do(ADMINS),
     "safe_mode_take_in": do(ADMINS),
-    "safe_mode_release": do(ADMINS),
+    "safe_mode_release": do("403 403 403 422"),  # nothing is frozen
     "switch_model": do(ADMINS),
 }
 
@@ -180,9 +181,16 @@ BODIES: dict[str, dict[str, Any]] = {
     "switch_model": {"mode": "sora2", "on": "0"},
     "compose_form": {"mode": "veo3", "generation_type": "text-to-video"},
     "compose_price": {"mode": "veo3", "generation_type": "text-to-video"},
-    "compose_media": {"mode": "veo3", "generation_type": "image-to-video", "remove": "image:0"},
-    "compose_review": {"mode": "veo3", "generation_type": "text-to-video", "prompt": "A walk"},
+    "compose_media": {"mode": "kling-3", "generation_type": "image-to-video", "remove": "image:0"},
+    "compose_review": {
+        "mode": "veo3",
+        "generation_type": "text-to-video",
+        "prompt": "A walk",
+        "shown": "veo3/text-to-video",
+        **catalogue.clean("veo3", "text-to-video", {}),
+    },
 }
+QUERY = {"compose_media": "?slot=image"}
 
 
 # -- the world --------------------------------------------------------------------------------------------------------
@@ -333,11 +341,9 @@ def asked(person: User | None, method: str, name: str, args: list[Any], data: di
         if person:
             client.force_login(person)
         wrote, sent = connection.connection.total_changes, len(responses.calls)
-        answer = client.generic(method, reverse(name, args=args)) if method == "HEAD" else (
-            getattr(client, method.lower())(reverse(name, args=args), data)
-        )  # fmt: skip
+        answer = getattr(client, method.lower())(reverse(name, args=args) + QUERY.get(name, ""), data)
         said = word(answer)
-        if said not in ("ok", "422"):
+        if said in ("login", "403", "404", "405"):
             assert (connection.connection.total_changes, len(responses.calls)) == (wrote, sent), f"{name} wrote"
         transaction.set_rollback(True)
     return said
@@ -360,7 +366,13 @@ def cases(world: World, row: Row) -> Iterator[tuple[str, str, User | None, Team,
         if row.of and row.of != "confirmation":
             yield f"{name}, a colleague's", of_team[place], person, here, colleague
         if row.of:
-            yield f"{name}, another team's", elsewhere[place], person, there, person if row.of == "confirmation" else neighbour
+            yield (
+                f"{name}, another team's",
+                elsewhere[place],
+                person,
+                there,
+                person if row.of == "confirmation" else neighbour,
+            )
     if row.of:
         owner = world.stranger if row.of == "confirmation" else colleague
         yield "another team's manager", elsewhere[2], world.stranger, here, owner
@@ -372,12 +384,89 @@ def test_everybody_is_answered_as_the_table_says(name, world):
     row = TABLE[name]
     upstream_answers()
     wrong = []
-    for case, expected, person, team, owner in cases(world, row):
+
+    def check(case: str, expected: str, method: str, person: User | None, team: Team, owner: User) -> None:
         with transaction.atomic():
             args, data = world.arguments(row.of, team, owner)
-            for method in [row.method, *row.also.split()]:
-                said = asked(person, method, name, args, BODIES.get(name, {}) | data)
-                if said != expected:
-                    wrong.append(f"{method} {name}: {case}: {said}, not {expected}")
+            said = asked(person, method, name, args, {} if method == "DELETE" else BODIES.get(name, {}) | data)
             transaction.set_rollback(True)
+        if said != expected:
+            wrong.append(f"{method} {name}: {case}: {said}, not {expected}")
+
+    taken = [row.method, *row.also.split()]
+    for case, expected, person, team, owner in cases(world, row):
+        for method in taken:
+            check(case, expected, method, person, team, owner)
+    for method in {"GET", "POST", "DELETE"} - set(taken) - ({"POST"} if name == "join" else set()):
+        owner = world.people["admin"] if row.of == "confirmation" else world.colleagues[world.here.pk]
+        check("the wrong method", "405", method, world.people["admin"], world.here, owner)
     assert not wrong, "\n" + "\n".join(wrong)
+
+
+def test_the_table_names_no_address_that_is_gone():
+    assert set(TABLE) == set(OURS)
+
+
+# -- what is not ours: signing in, and Django's admin -----------------------------------------------------------------
+
+# Of allauth: what somebody who is not signed in is answered. Everything else asks to sign in first.
+OPEN = {
+    "account_login": "ok",
+    "account_signup": "ok",  # says that it is closed
+    "account_inactive": "ok",
+    "account_reset_password": "ok",  # says whom to ask
+    "account_reset_password_done": "ok",
+    "account_reset_password_from_key": "ok",
+    "account_reset_password_from_key_done": "ok",
+    "account_email": "ok",  # says whom to ask
+    "account_email_verification_sent": "ok",
+    "account_confirm_email": "ok",
+    "socialaccount_signup": "ok",
+    "socialaccount_login_cancelled": "ok",
+    "socialaccount_login_error": "401",
+    "openid_connect_login": "404",  # none is set up
+    "openid_connect_callback": "404",
+}
+EXAMPLES = {
+    "pk": "1",
+    "id": "1",
+    "object_id": "1",
+    "content_type_id": "1",
+    "app_label": "generations",
+    "key": "a-b",
+    "uidb36": "1",
+    "provider_id": "sso",
+    "url": "nothing/",
+}
+
+
+def example(path: str) -> str:
+    """An address that the pattern takes."""
+    path = re.sub(r"<(?:\w+:)?(\w+)>", lambda found: EXAMPLES[found[1]], re.sub(r"\(\?P(<\w+>)[^)]*\)", r"\1", path))
+    path = "/" + path.replace("^", "").replace("$", "")
+    resolve(path)
+    return path
+
+
+def get(person: User | None, path: str) -> str:
+    client = Client()
+    if person:
+        client.force_login(person)
+    return word(client.get(path))
+
+
+def test_what_is_open_of_signing_in_is_what_the_table_says(world):
+    wrong = []
+    for path, name in addresses():
+        if path.startswith("accounts/") and get(None, example(path)) != OPEN.get(name, "login"):
+            wrong.append(f"{name}: {get(None, example(path))}, not {OPEN.get(name, 'login')}")
+    assert not wrong, wrong
+
+
+def test_djangos_admin_is_for_admins_alone(world):
+    paths = {example(path) for path, _ in addresses() if path.startswith("admin/")} - {"/admin/logout/"}
+    wrong = []
+    for person in (None, world.people["viewer"], world.people["manager"]):
+        wrong += [(person, path, said) for path in paths if (said := get(person, path)) not in ("login", "403", "404")]
+    assert get(world.people["admin"], "/admin/generations/user/") == "ok"
+    assert not wrong, wrong
