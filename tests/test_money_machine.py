@@ -51,7 +51,7 @@ START = datetime(2026, 10, 29, 9, tzinfo=UTC)
 MODES = ("veo3", "sora2", "kling-2-6")
 ENDED = (Status.COMPLETED, Status.FAILED, Status.REJECTED, Status.CANCELLED)
 NO = ("refused", "no credits", "busy", "not sent")  # certainly not accepted
-MOODS = ("accepted", "completed at once", *NO, *("cut off, charged", "killed, charged") * 2)
+MOODS: tuple[str, ...] = ("accepted", "completed at once", *NO, *("cut off, charged", "killed, charged") * 2)
 MOODS += ("cut off, not charged", "killed, not charged")
 ENDINGS = ("completed", "completed", "failed", "processing", "not found", "no answer")
 DAY = 86_400
@@ -201,7 +201,7 @@ class Book:
 
     generations: dict[int, Row]
     entries: list[tuple[Any, ...]]  # whole rows
-    kinds: dict[int, Counter[str]]
+    kinds: dict[int | None, Counter[str]]
     held: Counter[int]
     spent: Counter[int]
     sums: Counter[tuple[Any, ...]]
@@ -328,6 +328,7 @@ class Money(RuleBasedStateMachine):
         self.add_budget(0, "team", Budget.Window.MONTH, over, credits)
         for mode in modes:
             self.order(0, 2, mode)
+            self.book = Book.read()
 
     @rule(who=st.integers(0, 3), project=st.integers(0, 3), mode=st.sampled_from(MODES))
     def order(self, who: int, project: int, mode: str) -> None:
