@@ -22,6 +22,7 @@ from generations.models import (
     ApiCall,
     Approval,
     Clip,
+    Decision,
     Forecast,
     Generation,
     GenerationMedia,
@@ -358,9 +359,15 @@ def _too_long(generation: Generation, elapsed: float) -> bool:
     """Says so when it takes long; after a week a person decides what became of it. True: it is looked at no more."""
     if elapsed > pacing.STALLED_AFTER and generation.status == Status.PROCESSING:
         generation.move(Status.STALLED)
-    if elapsed > pacing.GIVE_UP_AFTER and generation.status == Status.STALLED:
+    if elapsed > pacing.GIVE_UP_AFTER and generation.status == Status.STALLED and not _decided_lately(generation):
         return generation.move(Status.UNCONFIRMED, next_look_at=None)
     return False
+
+
+def _decided_lately(generation: Generation) -> bool:
+    """What a person adopted gets its own week."""
+    since = timezone.now() - timedelta(seconds=pacing.GIVE_UP_AFTER)
+    return Decision.objects.filter(submission__generation=generation, at__gt=since).exists()
 
 
 def _look_again(generation: Generation, at: datetime, unanswered: int = 0) -> None:

@@ -270,7 +270,8 @@ def _decided_then(generation: Generation) -> None:
     last = generation.submissions.order_by("-attempt").first()
     if generation.status == Status.UNCONFIRMED and last:
         note = "The log says that it was sent again."
-        Decision.objects.get_or_create(submission=last, defaults={"kind": Decision.Kind.AGAIN, "note": note})
+        if not last.decisions.filter(kind=Decision.Kind.AGAIN).exists():
+            Decision.objects.create(submission=last, kind=Decision.Kind.AGAIN, note=note)
 
 
 def _as_ended(generation: Generation, submission: Submission, stray: Stray) -> None:

@@ -194,8 +194,7 @@ def _checked(submission: Submission) -> list[Step]:
     found = []
     for evidence in submission.evidence.order_by("pk"):
         found.append(Step(evidence.at, "Balance read", f"It {evidence.get_verdict_display()}", "ask"))
-    decision = Decision.objects.filter(submission=submission).select_related("who").first()
-    if decision:
+    for decision in Decision.objects.filter(submission=submission).select_related("who").order_by("pk"):
         who = decision.who.get_short_name() if decision.who else "Dailies"
         found.append(Step(decision.at, f"Decided by {who}", f"{decision.get_kind_display()}. {decision.note}".strip()))
     return found

@@ -328,6 +328,7 @@ class Money(RuleBasedStateMachine):
         self.add_budget(0, "team", Budget.Window.MONTH, over, credits)
         for mode in modes:
             self.order(0, 2, mode)
+            self.book = Book.read()
 
     @rule(who=st.integers(0, 3), project=st.integers(0, 3), mode=st.sampled_from(MODES))
     def order(self, who: int, project: int, mode: str) -> None:

@@ -264,3 +264,17 @@ def test_what_was_never_unclear_cannot_be_decided(page, mara):
     price_is(140)
     assert decide(page, generation, Kind.AGAIN).status_code == 422
     assert generation.status == Status.QUEUED
+
+
+def test_an_adopted_clip_that_never_ends_comes_back_after_a_week_and_can_be_decided_again(lost, mara):
+    status_is("vg_9", id="vg_9", status="processing")
+    reconcile.adopt(lost, mara, "vg_9")
+    now = timezone.now()
+    for days, status in ((6, Status.STALLED), (8, Status.UNCONFIRMED)):
+        with time_machine.travel(now + timedelta(days=days), tick=False):
+            lifecycle.look(lost.pk)
+        lost.refresh_from_db()
+        assert lost.status == status
+    reconcile.decide(lost, mara, Kind.RELEASE)
+    assert [decision.kind for decision in Decision.objects.order_by("pk")] == [Kind.ADOPT, Kind.RELEASE]
+    assert ledger.totals(user=mara, demo=False).held == 0

@@ -283,7 +283,10 @@ class Evidence(models.Model):
 
 
 class Decision(models.Model):
-    """What was decided about a submission that ended unclear, and by whom. Added, never changed."""
+    """What was decided about a submission that ended unclear, and by whom. Added, never changed.
+
+    A submission has a second one when its clip was adopted, or came late, and then never ended.
+    """
 
     class Kind(models.TextChoices):
         ADOPT = "adopt", "The clip was found upstream"
@@ -291,7 +294,7 @@ class Decision(models.Model):
         AGAIN = "again", "Not accepted: send again"
         RELEASE = "release", "Not accepted: give the credits back"
 
-    submission = models.OneToOneField(Submission, on_delete=models.PROTECT, related_name="decision")
+    submission = models.ForeignKey(Submission, on_delete=models.PROTECT, related_name="decisions")
     kind = models.CharField(max_length=10, choices=Kind)
     who = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="decisions")
     note = models.CharField(max_length=300, blank=True)
