@@ -86,6 +86,7 @@ TABLE: dict[str, Row] = {
     "queue": ask(ALL),
     "queue_live": ask(ALL),
     "spend": ask(ALL),
+    "spend_csv": ask(ALL),
     "you": ask(ALL),
     "switch_team": do(ALL, "team_chosen"),
     "leave_team": do(ALL, "team"),

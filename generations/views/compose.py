@@ -13,7 +13,7 @@ from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from generations import access, budgets, catalogue, dispatch, forms, lifecycle, uploads
@@ -95,6 +95,7 @@ def page(request: Request, team: Team) -> HttpResponse:
 
 @limited
 @for_makers
+@require_http_methods(["GET", "HEAD", "POST"])
 def form(request: Request, team: Team) -> HttpResponse:
     """The form again after a change of what decides about the rest: everything typed is kept."""
     if request.method != "POST":
