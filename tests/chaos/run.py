@@ -262,9 +262,11 @@ class Chaos:
     def decision(self, found: list[dict[str, Any]]) -> tuple[str, str]:
         if not found:
             return self.lot.choice(("again", "again", "release")), ""
-        if found[0]["status"] == "completed" and self.lot.random() < 0.3:
+        paid = [row for row in found if row["status"] != "failed"]  # of two, the one that was not given back
+        chosen = (paid or found)[-1]
+        if chosen["status"] == "completed" and self.lot.random() < 0.3:
             return "charged", ""
-        return "adopt", found[0]["id"]
+        return "adopt", chosen["id"]
 
     # -- death --------------------------------------------------------------------------------------------------------
 
