@@ -91,7 +91,7 @@ import json, uuid
 from django.utils import timezone
 from generations import safe_mode
 from generations.models import ApiAccount, Generation, Stray
-account = ApiAccount.objects.get()
+account = ApiAccount.objects.earliest("pk")
 freeze = safe_mode.freeze_by_hand("The log of studio-1 names 3 submissions that this database does not have.")
 now = timezone.now().isoformat()
 freeze.logs = {"studio-1": {"since": now}}
@@ -102,7 +102,7 @@ for number, end in enumerate(["accepted", "accepted", None]):
             "prompt": "Lanterns rise over the harbour at blue hour, slow crane shot", "owner": "luc@example.com"}
     said |= {"end": end, "id": f"vg_7fk2{number}"} if end else {}
     Stray.objects.create(freeze=freeze, key=str(number), nonce=uuid.uuid4().hex, host="studio-1", said=said,
-                         generation=Generation.objects.get(status="PROCESSING") if number == 0 else None)
+                         generation=Generation.objects.filter(status="PROCESSING").first() if number == 0 else None)
 print(json.dumps(1))
 """
 
