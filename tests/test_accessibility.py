@@ -187,7 +187,7 @@ def in_shape(browser: Browser, dailies: Dailies, shape: str, **more) -> BrowserC
     width, height, theme = SHAPES[shape]
     look: Any = {"viewport": {"width": width, "height": height}, "color_scheme": theme, **more}
     context = browser.new_context(base_url=dailies.url, **look)
-    context.set_default_timeout(15_000)
+    context.set_default_timeout(45_000)
     return context
 
 

@@ -6,6 +6,7 @@ are held against what Dailies says. Upstream is played with the truth kept besid
 
 import json
 import logging
+import os
 import re
 import shutil
 from collections import Counter, defaultdict
@@ -20,7 +21,7 @@ import time_machine
 from django.conf import settings as site
 from django.db import connection, transaction
 from django.utils import timezone
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -46,7 +47,7 @@ from generations.models import (
 )
 from tests.makers import API, make_account, make_order, make_person
 
-PARTS, EXAMPLES, STEPS = 4, 500, 8
+PARTS, EXAMPLES, STEPS = 4, int(os.environ.get("STORIES", "160")) // 4, 8  # STORIES=2000 is the long form
 START = datetime(2026, 10, 29, 9, tzinfo=UTC)
 MODES = ("veo3", "sora2", "kling-2-6")
 ENDED = (Status.COMPLETED, Status.FAILED, Status.REJECTED, Status.CANCELLED)
@@ -643,12 +644,11 @@ def test_whatever_happens_in_whatever_order_the_books_hold(part, capsys, monkeyp
     ]
     tally.clear()
     run_state_machine_as_test(
-        Money,
+        Money if "STORIES" in os.environ else seed(part)(Money),  # the short form tells the same stories each time
         settings=settings(
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
-            suppress_health_check=[*HealthCheck],
             database=None,
         ),
     )
