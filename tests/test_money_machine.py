@@ -649,6 +649,7 @@ def test_whatever_happens_in_whatever_order_the_books_hold(part, capsys, monkeyp
             max_examples=EXAMPLES,
             stateful_step_count=STEPS,
             deadline=None,
+            suppress_health_check=[*HealthCheck],
             database=None,
         ),
     )
