@@ -169,6 +169,52 @@ def _draws(sample: Sequence[float], number: int, plays: int) -> list[float]:
     return Random(number).choices(sample, k=plays)  # noqa: S311 - as above
 
 
+class _Line:
+    """Who stands where: the person with the fewest running goes first, then first come."""
+
+    def __init__(self, places: Sequence[Place], line: Sequence[Turn]) -> None:
+        self._running = Counter(place.who for place in places if place.who is not None)
+        self._waiting: dict[int, deque[tuple[float, Turn]]] = {}
+        self._heads: list[tuple[int, float, int]] = []  # (running, since when, who); outdated ones are dropped
+        for turn in line:
+            self.join(turn.at, turn)
+
+    def join(self, at: float, turn: Turn) -> None:
+        own = self._waiting.setdefault(turn.who, deque())
+        own.append((at, turn))
+        if len(own) == 1:
+            self._stand(turn.who)
+
+    def ended(self, who: int) -> None:
+        """One of this person's has come out of its slot."""
+        self._running[who] -= 1
+        self._stand(who)
+
+    def take(self, team: int | None) -> Turn | None:
+        """The next one for a slot of this team, or of all."""
+        others, found = [], None
+        while self._heads and found is None:
+            head = heappop(self._heads)
+            count, at, who = head
+            own = self._waiting[who]
+            if self._running[who] != count or not own or own[0][0] != at:
+                continue
+            if team is None or own[0][1].team == team:
+                found = own.popleft()[1]
+            else:
+                others.append(head)
+        for head in others:
+            heappush(self._heads, head)
+        if found:
+            self._running[found.who] += 1
+            self._stand(found.who)
+        return found
+
+    def _stand(self, who: int) -> None:
+        if self._waiting.get(who):
+            heappush(self._heads, (self._running[who], self._waiting[who][0][0], who))
+
+
 def _play(
     places: Sequence[Place],
     slots: list[tuple[float, int]],
@@ -179,38 +225,7 @@ def _play(
     only: int | None,
 ) -> dict[int, float]:
     """When each is ready if these slots come free, these newcomers come and each takes so long."""
-    waiting: dict[int, deque[tuple[float, Turn]]] = {}
-    running = Counter(place.who for place in places if place.who is not None)
-    heads: list[tuple[int, float, int]] = []  # (running, since when, who); one that is not true any more is dropped
-
-    def stand(who: int) -> None:
-        if waiting.get(who):
-            heappush(heads, (running[who], waiting[who][0][0], who))
-
-    def join(at: float, turn: Turn) -> None:
-        waiting.setdefault(turn.who, deque()).append((at, turn))
-        if len(waiting[turn.who]) == 1:
-            stand(turn.who)
-
-    def first(team: int | None) -> Turn | None:
-        """Whose turn it is: the person with the fewest running, then first come."""
-        others = []
-        found = None
-        while heads and found is None:
-            head = heappop(heads)
-            count, at, who = head
-            if running[who] != count or not waiting[who] or waiting[who][0][0] != at:
-                continue
-            if team is None or waiting[who][0][1].team == team:
-                found = waiting[who].popleft()[1]
-            else:
-                others.append(head)
-        for head in others:
-            heappush(heads, head)
-        return found
-
-    for turn in line:
-        join(turn.at, turn)
+    waiting = _Line(places, line)
     has = [place.who for place in places]
     heapify(slots)
     ends: dict[int, float] = {}
@@ -218,15 +233,13 @@ def _play(
     wanted = 1 if only is not None else len(line)
     while slots and wanted:
         now, which = heappop(slots)
-        who = has[which]
+        who, has[which] = has[which], None
         if who is not None:
-            running[who] -= 1
-            has[which] = None
-            stand(who)
+            waiting.ended(who)
         while newcomers < len(came) and came[newcomers][0] <= now:
-            join(came[newcomers][0], came[newcomers][2])
+            waiting.join(came[newcomers][0], came[newcomers][2])
             newcomers += 1
-        chosen = first(places[which].team)
+        chosen = waiting.take(places[which].team)
         if chosen is None:
             if newcomers < len(came):
                 heappush(slots, (came[newcomers][0], which))
@@ -234,8 +247,6 @@ def _play(
         end = max(now, rooms[min(sent, len(rooms) - 1)]) + took[chosen.number]
         sent += 1
         has[which] = chosen.who
-        running[chosen.who] += 1
-        stand(chosen.who)
         heappush(slots, (end + pacing.TURNOVER, which))
         if chosen.number > 0:
             ends[chosen.number] = end

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
-from django.contrib.auth.password_validation import validate_password
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
@@ -30,7 +29,7 @@ from generations.views import team as team_page
 from generations.views.gate import TEAM_IN_SESSION, Request, address_of, origin
 from generations.views.settings import admins_only
 from generations.views.team import managers_only, section
-from generations.views.welcome import BACKEND
+from generations.views.welcome import BACKEND, Newcomer
 
 Role = Membership.Role
 WRONG_LINKS = 20  # in five minutes, from one address
@@ -121,28 +120,12 @@ def revoke_invitation(request: Request, team: Team, pk: int) -> HttpResponse:
 # -- joining ----------------------------------------------------------------------------------------------------------
 
 
-class NewPerson(forms.Form):
-    name = forms.CharField(max_length=120, error_messages={"required": "Type the name your team knows you by."})
-    email = forms.EmailField(error_messages={"required": "Type your email address: you sign in with it."})
-    password = forms.CharField(
-        strip=False, max_length=1000, error_messages={"required": "Choose a password of at least 12 characters."}
-    )
-
+class NewPerson(Newcomer):
     def clean_email(self) -> str:
         email = self.cleaned_data["email"].lower()
         if User.objects.filter(email=email).exists():
             raise ValidationError("There is an account with this address already. Sign in with it, then join.")
         return email
-
-    def clean(self) -> None:
-        password = self.cleaned_data.get("password")
-        if not password:
-            return
-        person = User(email=self.cleaned_data.get("email", ""), name=self.cleaned_data.get("name", ""))
-        try:
-            validate_password(password, person)
-        except ValidationError as weak:
-            self.add_error("password", weak)
 
 
 def _too_many_wrong_links(request: HttpRequest) -> bool:

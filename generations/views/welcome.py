@@ -19,8 +19,9 @@ from generations.models import User
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
 
-class FirstAdmin(forms.Form):
-    code = forms.CharField(max_length=40, error_messages={"required": "Type the code that the console shows."})
+class Newcomer(forms.Form):
+    """Who makes their own account: with the code of the console, or by an invitation."""
+
     email = forms.EmailField(error_messages={"required": "Type your email address: you sign in with it."})
     name = forms.CharField(max_length=120, error_messages={"required": "Type the name your team knows you by."})
     password = forms.CharField(
@@ -36,6 +37,10 @@ class FirstAdmin(forms.Form):
             validate_password(password, person)
         except ValidationError as weak:
             self.add_error("password", weak)
+
+
+class FirstAdmin(Newcomer):
+    code = forms.CharField(max_length=40, error_messages={"required": "Type the code that the console shows."})
 
 
 @sensitive_post_parameters("code", "password")
