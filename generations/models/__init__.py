@@ -22,6 +22,7 @@ from generations.models.people import (
     check_time_zone,
 )
 from generations.models.safe_mode import Freeze, Stray
+from generations.models.shelf import Collection, CollectionItem, Favourite, Tag, Tagging
 from generations.models.work import (
     NEXT,
     RENDERING,
@@ -33,6 +34,7 @@ from generations.models.work import (
     Generation,
     GenerationMedia,
     Loan,
+    Mark,
     Media,
     NotAllowed,
     Prompt,
@@ -57,9 +59,12 @@ __all__ = [
     "Budget",
     "CannotDecrypt",
     "Clip",
+    "Collection",
+    "CollectionItem",
     "DaySum",
     "Decision",
     "Evidence",
+    "Favourite",
     "Forecast",
     "Freeze",
     "Generation",
@@ -67,6 +72,7 @@ __all__ = [
     "Invitation",
     "LedgerEntry",
     "Loan",
+    "Mark",
     "Media",
     "Membership",
     "NotAllowed",
@@ -79,6 +85,8 @@ __all__ = [
     "Stray",
     "Submission",
     "SwitchedOff",
+    "Tag",
+    "Tagging",
     "Team",
     "User",
     "check_time_zone",

@@ -124,6 +124,14 @@ class NotAllowed(Exception):
     """A move that NEXT does not have."""
 
 
+class Mark(models.TextChoices):
+    """What the team made of a clip."""
+
+    NONE = "", "Not decided"
+    KEEP = "keep", "Kept"
+    REJECT = "reject", "Rejected"
+
+
 class Generation(models.Model):
     """One clip that a person confirmed, from the confirmation to the end."""
 
@@ -161,6 +169,11 @@ class Generation(models.Model):
     sent_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
     took = models.FloatField(null=True, help_text="Seconds that rendering took.")
+
+    mark = models.CharField(max_length=6, choices=Mark, default=Mark.NONE, blank=True)
+    marked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    binned_at = models.DateTimeField(null=True, help_text="In the bin since then; its file goes after BIN_DAYS.")
+    binned_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
 
     class Meta:
         indexes = [
