@@ -31,7 +31,7 @@ FLOORS = {
     ],
     2: ["ledger", "budgets", "access", "audit"],
     1: ["models", "apps"],
-    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog"],
+    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog", "variables"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 SOURCES = [path for path in APP.rglob("*.py") if "migrations" not in path.parts and path.name != "__init__.py"]
