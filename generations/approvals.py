@@ -7,7 +7,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from generations import access, audit, budgets, forecast, ledger, lifecycle
-from generations.models import Approval, Forecast, Generation, Status, User
+from generations.models import Approval, Generation, Status, User
 from generations.words import credits
 
 Verdict = Approval.Verdict
@@ -63,7 +63,7 @@ def approve(generation: Generation, who: User, shown: int, **origin: str) -> Non
             generation.price = price.credits
         _close(generation, Verdict.APPROVED, who, "")
         audit.record(who, "approval.approved", _words(generation), team=team, generation=generation.pk, **origin)
-    forecast.tell(generation, Forecast.Stage.QUEUED)
+    forecast.tell(generation)
 
 
 def reject(generation: Generation, who: User, reason: str, **origin: str) -> None:

@@ -7,14 +7,15 @@ counted, so that all processes together stay below them and a restart forgets no
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from random import random
 from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Count, F, Max, Q, QuerySet, Sum, Window
+from django.db.models import Case, Count, F, Max, Q, QuerySet, Sum, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 
@@ -297,12 +298,19 @@ def ask(
         _learn_from(call, error)
         raise
     keep(answer)
-    _finish(call, ApiCall.Outcome.OK, 200)
-    ApiKey.objects.filter(pk=call.key_id, accepted_at=None).update(accepted_at=timezone.now())
-    account = ApiAccount.objects.filter(pk=call.account_id)
-    account.filter(unreachable__gt=0).update(unreachable=0)
-    account.filter(wait_why="unreachable").update(wait_until=None, wait_why="")
+    _finish(call, ApiCall.Outcome.OK, 200, accepted_at=Coalesce("accepted_at", timezone.now()))
+    _reached(call.account_id)
     return answer
+
+
+def _reached(account: int) -> None:
+    """Upstream answers: what was closed only because it did not is open again."""
+    away = Q(wait_why="unreachable")
+    ApiAccount.objects.filter(away | Q(unreachable__gt=0), pk=account).update(
+        unreachable=0,
+        wait_until=Case(When(away, then=None), default=F("wait_until")),
+        wait_why=Case(When(away, then=Value("")), default=F("wait_why")),
+    )
 
 
 def _outcome(error: UpstreamError) -> str:
@@ -313,10 +321,10 @@ def _outcome(error: UpstreamError) -> str:
     return ApiCall.Outcome.REFUSED if isinstance(error, Refused) else ApiCall.Outcome.UNCLEAR
 
 
-def _finish(call: ApiCall, outcome: str, status: int | None) -> None:
+def _finish(call: ApiCall, outcome: str, status: int | None, **of_key: Any) -> None:
     now = timezone.now()
     ApiCall.objects.filter(pk=call.pk).update(finished_at=now, outcome=outcome, status=status)
-    ApiKey.objects.filter(pk=call.key_id).update(used_at=now)
+    ApiKey.objects.filter(pk=call.key_id).update(used_at=now, **of_key)
 
 
 def _learn_from(call: ApiCall, error: UpstreamError) -> None:
@@ -408,9 +416,8 @@ def _under_way(demo: bool) -> Counter[int]:
     return Counter(dict(rows.values_list("owner_id").annotate(Count("pk"))))
 
 
-def short_until(account: ApiAccount, price: int, now: datetime) -> datetime | None:
-    """Until when this account lacks the credits for this price, as far as is known. None: it has them."""
-    known = expected_balance(account)
+def short_until(known: tuple[int, datetime] | None, price: int, now: datetime) -> datetime | None:
+    """Until when an account with this known balance lacks the credits for this price. None: it has them."""
     if known is None or known[0] >= price or known[1] + WAIT_FOR_CREDITS <= now:
         return None
     return known[1] + WAIT_FOR_CREDITS
@@ -420,7 +427,7 @@ def _carrier(free: Sequence[ApiAccount], team: int, price: int, now: datetime) -
     """Of the free accounts, a team's own before the common ones: the first that can pay, else the next that may."""
     waits: list[tuple[datetime, ApiAccount]] = []
     for account in (*(a for a in free if a.team_id == team), *(a for a in free if a.team_id is None)):
-        until = short_until(account, price, now)
+        until = short_until(expected_balance(account), price, now)
         if until is None:
             return account
         waits.append((until, account))
@@ -532,12 +539,26 @@ def load(account: ApiAccount, now: datetime) -> pacing.Load:
     )
 
 
-def next_look(generation: Generation, account: ApiAccount, elapsed: float) -> datetime:
-    """When to ask again about a generation that has rendered for `elapsed` seconds."""
-    now = timezone.now()
-    like, usual = pacing.samples(seen(account.demo), kind_of(generation.mode, generation.params))
-    wait = pacing.next_look(elapsed, like, load(account, now), usual, pacing.turn(generation.pk))
-    return now + timedelta(seconds=wait)
+@dataclass
+class Pace:
+    """What the looks and forecasts of one account go by at one moment, asked for once."""
+
+    account: ApiAccount
+    now: datetime = field(default_factory=timezone.now)
+
+    @cached_property
+    def seen(self) -> list[tuple[pacing.Kind, float]]:
+        return seen(self.account.demo)
+
+    @cached_property
+    def load(self) -> pacing.Load:
+        return load(self.account, self.now)
+
+    def next_look(self, generation: Generation, elapsed: float) -> datetime:
+        """When to ask again about a generation that has rendered for `elapsed` seconds."""
+        like, usual = pacing.samples(self.seen, kind_of(generation.mode, generation.params))
+        wait = pacing.next_look(elapsed, like, self.load, usual, pacing.turn(generation.pk))
+        return self.now + timedelta(seconds=wait)
 
 
 def expected_balance(account: ApiAccount) -> tuple[int, datetime] | None:

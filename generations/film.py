@@ -7,6 +7,7 @@ PyAV reads files that strangers made: a crash or a hang here takes nothing else 
 """
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,6 +24,7 @@ POSTER_SIDE = 960  # pixels, the longest
 PREVIEW_SIDE = 480
 PREVIEW_SECONDS = 6.0
 PREVIEW_FPS = 15
+GIVES_WAY = 10  # niceness: what people wait for, and requests that have their time, go first
 #: How an MP4 or MOV begins (the name of its first box), and a WebM.
 FIRST_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 EBML = b"\x1a\x45\xdf\xa3"
@@ -175,6 +177,7 @@ def develop(video: Path, folder: Path) -> Film:
 
 
 def main(arguments: list[str]) -> int:
+    os.nice(GIVES_WAY)
     try:
         film = develop(Path(arguments[0]), Path(arguments[1]))
     except ValueError as problem:

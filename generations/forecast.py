@@ -30,6 +30,7 @@ class Outlook:
 
     demo: bool
     now: datetime = field(default_factory=timezone.now)
+    pace: dispatch.Pace | None = None  # of the one account that is looked at; else one stands for all
     _kinds: dict[pacing.Kind, outlook.Kind] = field(default_factory=dict)
 
     @cached_property
@@ -44,13 +45,15 @@ class Outlook:
     @cached_property
     def load(self) -> pacing.Load:
         """Of one account, which stands for all: they are filled alike when there is much to do."""
+        if self.pace:
+            return self.pace.load
         common = [account for account in self.accounts if account.team_id is None]
         one = next(iter(common or self.accounts), None)
         return dispatch.load(one, self.now) if one else pacing.Load([], 0, 0)
 
     @cached_property
     def seen(self) -> list[tuple[pacing.Kind, float]]:
-        return dispatch.seen(self.demo)
+        return self.pace.seen if self.pace else dispatch.seen(self.demo)
 
     def kind(self, kind: pacing.Kind) -> outlook.Kind:
         """How clips of one kind do. The simulator is faster than what upstream says of itself."""
@@ -127,19 +130,23 @@ class Outlook:
 # -- what was told, and whether it held -------------------------------------------------------------------------------
 
 
-def tell(generation: Generation, stage: str) -> None:
-    """Remembers between which times this clip was said to be ready. Nothing, while nobody can tell."""
+def tell(generation: Generation) -> None:
+    """Remembers between which times a clip that joins the line was said to be ready. Nothing, while nobody can tell."""
     seen_from = Outlook(generation.quote.account.demo)
-    if stage == Forecast.Stage.QUEUED:
-        told = seen_from.line(only=generation.pk).get(generation.pk)
-    else:
-        told = outlook.between(seen_from.takes(generation))
-    if told is None:
-        return
-    low, high = (seen_from.now + timedelta(seconds=seconds) for seconds in told)
-    Forecast.objects.update_or_create(
-        generation=generation, stage=stage, defaults={"at": seen_from.now, "low": low, "high": high}
-    )
+    told = seen_from.line(only=generation.pk).get(generation.pk)
+    if told is not None:
+        _remember(generation, Forecast.Stage.QUEUED, seen_from.now, told)
+
+
+def tell_sent(generation: Generation, pace: dispatch.Pace) -> None:
+    """The same when it was sent, on the account whose pace this is."""
+    takes = Outlook(pace.account.demo, pace.now, pace).takes(generation)
+    _remember(generation, Forecast.Stage.SENT, pace.now, outlook.between(takes))
+
+
+def _remember(generation: Generation, stage: str, at: datetime, told: Range) -> None:
+    low, high = (at + timedelta(seconds=seconds) for seconds in told)
+    Forecast.objects.update_or_create(generation=generation, stage=stage, defaults={"at": at, "low": low, "high": high})
 
 
 def kept() -> QuerySet[Forecast]:

@@ -23,7 +23,6 @@ from generations.models import (
     Approval,
     Clip,
     Decision,
-    Forecast,
     Generation,
     GenerationMedia,
     Media,
@@ -247,7 +246,7 @@ def confirm(user: User, sealed: str) -> Generation:
             until = timezone.now() + PARKED_FOR
             Approval.objects.create(generation=generation, why="\n".join(verdict.asking), expires_at=until)
     if generation.status == Status.QUEUED:
-        forecast.tell(generation, Forecast.Stage.QUEUED)
+        forecast.tell(generation)
     return generation
 
 
@@ -347,7 +346,7 @@ def _answered(generation: Generation, account: ApiAccount, answer: veevid.Status
         return _complete(generation, url, answer)
     if _too_long(generation, elapsed):
         return None
-    _look_again(generation, at=dispatch.next_look(generation, account, elapsed))
+    _look_again(generation, at=dispatch.Pace(account).next_look(generation, elapsed))
     return None
 
 

@@ -22,7 +22,6 @@ from generations.lifecycle import NoPrice, ask_price, end_unsent, newest_quote
 from generations.models import (
     ApiAccount,
     ApiCall,
-    Forecast,
     Generation,
     Loan,
     Media,
@@ -118,12 +117,11 @@ def _claim(pk: int, worker: str, account_pk: int | None = None) -> Submission | 
         free = dispatch.carrier(generation, timezone.now())
         account_pk = free.pk if free else 0
     with transaction.atomic():
-        account = _locked(generation, account_pk)
+        account, before = _locked(generation, account_pk)
         if account is None:
             return None
         # The lease begins with the lock in hand: who had to wait for it long is not late for that.
         now, clock = timezone.now(), time.monotonic()
-        before = dispatch.expected_balance(account)
         call = dispatch.reserve(account, ApiCall.Kind.GENERATE, generation)
         attempt = generation.attempt + 1
         taken = {"account": account, "attempt": attempt, "sent_at": now, "wait_why": "", "not_before": None}
@@ -148,8 +146,10 @@ def _claim(pk: int, worker: str, account_pk: int | None = None) -> Submission | 
         return submission
 
 
-def _locked(generation: Generation, account_pk: int) -> ApiAccount | None:
+def _locked(generation: Generation, account_pk: int) -> tuple[ApiAccount | None, tuple[int, datetime] | None]:
     """The account, locked, if it may carry this generation, its lane is open and its balance suffices as far as known.
+
+    With it, what it should have now and when that was last heard.
 
     Whoever chose it looked without a lock; here it counts. One that is short of credits makes the generation say so
     and wait until the balance may have changed.
@@ -157,13 +157,14 @@ def _locked(generation: Generation, account_pk: int) -> ApiAccount | None:
     may = dispatch.accounts_for(generation.quote.account.demo, generation.team_id)
     account = may.select_for_update().filter(pk=account_pk).first()
     if account is None or dispatch.lane(account):
-        return None
-    until = dispatch.short_until(account, generation.price, timezone.now())
+        return None, None
+    known = dispatch.expected_balance(account)
+    until = dispatch.short_until(known, generation.price, timezone.now())
     if until:
         short = {"wait_why": "credits", "not_before": until}
         Generation.objects.filter(pk=generation.pk, status=Status.QUEUED).update(**short)
-        return None
-    return account
+        return None, None
+    return account, known
 
 
 def _prepared(submission: Submission) -> dict[str, Any] | None:
@@ -304,15 +305,15 @@ def _settle_attempt(submission: Submission, to: str, **fields: Any) -> bool:
 
 def _accepted(submission: Submission, answer: veevid.GenerateAnswer) -> None:
     """The id is written; now when to look, and the attempt closed."""
-    now = timezone.now()
     generation = submission.generation
+    pace = dispatch.Pace(submission.account)
     if generation.status == Status.PROCESSING and generation.upstream_id == answer.generation_id:
-        first = now if answer.status == "completed" else dispatch.next_look(generation, submission.account, 0.0)
+        first = pace.now if answer.status == "completed" else pace.next_look(generation, 0.0)
         Generation.objects.filter(pk=generation.pk, status=Status.PROCESSING, looks=0).update(next_look_at=first)
     _close_accepted(submission, answer.generation_id, answer.raw)
     journal.forget(_folder(), submission.pk)
     if generation.status == Status.PROCESSING:
-        forecast.tell(generation, Forecast.Stage.SENT)
+        forecast.tell_sent(generation, pace)
 
 
 def _close_accepted(submission: Submission, upstream_id: str, answer: Any = None) -> None:

@@ -179,7 +179,7 @@ def test_forecasts_and_looks_go_by_the_same_samples(mara, monkeypatch):
     monkeypatch.setattr(dispatch, "seen", lambda demo: asked.update(["seen"]) or real(demo))
     generation = confirmed(mara)
     assert asked["seen"] == 1
-    dispatch.next_look(generation, ApiAccount.objects.get(), 0.0)
+    dispatch.Pace(ApiAccount.objects.get()).next_look(generation, 0.0)
     assert asked["seen"] == 2
 
 

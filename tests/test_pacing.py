@@ -155,7 +155,7 @@ def test_a_look_is_timed_from_what_its_own_length_and_quality_took():
     for _ in range(pacing.OFTEN):
         generation.pk, generation.nonce = None, uuid.uuid4()
         generation.save()
-    wait = (dispatch.next_look(generation, account, 0.0) - timezone.now()).total_seconds()
+    wait = (dispatch.Pace(account).next_look(generation, 0.0) - timezone.now()).total_seconds()
     assert 90 < wait < 110
 
 

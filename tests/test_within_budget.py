@@ -201,3 +201,17 @@ def test_the_phone_shows_what_is_left_of_the_tightest_budget(desk, mara, team):
     Budget.objects.create(team=team, user=mara, credits=1000)
     page = price_of(desk)
     assert "· 1,000 credits left" in page[page.index('id="paybar-price"') :]
+
+
+def test_every_page_says_what_is_left_of_ones_own_budget_and_without_one_what_was_spent(desk, mara, team):
+    assert "Spent this month</span><b>0 <small>credits" in text_of(desk.get("/"))
+    Budget.objects.create(team=team, user=mara, credits=1000)
+    confirmed(mara, 140)
+    page = text_of(desk.get("/"))
+    assert "You have left</span><b>860 <small>credits" in page
+    assert "Spent this month" not in page
+
+
+def test_a_budget_that_only_warns_is_not_what_is_left(desk, mara, team):
+    Budget.objects.create(team=team, user=mara, credits=10, over=Budget.Over.WARN)
+    assert "You have left" not in text_of(desk.get("/"))

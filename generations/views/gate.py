@@ -18,8 +18,8 @@ from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
 from kombu.exceptions import OperationalError
 
-from generations import access, approvals, dispatch, ledger, tasks, waiting
-from generations.models import UNFINISHED, Generation, Team, User
+from generations import access, approvals, budgets, dispatch, ledger, tasks, waiting
+from generations.models import UNFINISHED, Budget, Generation, Team, User
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +108,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "team": team,
         "balance": known[0] if known else None,
         "spent_this_month": own.spent,
-        "held_now": own.held,
+        "own_left": _own_left(team, user, demo),
         "running_count": Generation.objects.filter(team=team, status__in=UNFINISHED).count() if team else 0,
         "disk_low": dispatch.disk_is_low(),
         "frozen": not demo and dispatch.frozen(),
@@ -119,6 +119,12 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "decides": decides,
         "to_decide": approvals.to_decide(user).count() if decides else 0,
     }
+
+
+def _own_left(team: Team | None, user: User, demo: bool) -> int | None:
+    """Credits left in the tightest of a person's budgets that refuse or ask; None where none does."""
+    rooms = budgets.rooms(team, user, None, demo) if team else []
+    return min((max(room.left, 0) for room in rooms if room.budget.over != Budget.Over.WARN), default=None)
 
 
 def origin(request: HttpRequest) -> dict[str, str]:
