@@ -41,6 +41,9 @@ PIECE = 256 * 1024
 DEVELOP_TIMEOUT = 120
 SLOWEST_RETRY = 3600.0
 GONE_AFTER = timedelta(hours=24)  # of dead links only
+MISSING = "its file is missing from our storage"
+SHORT = "its file has another length than it had"
+CHANGED = "its file has another content than it had"
 LEFT_AFTER = 3600  # seconds; no fetch and no upload takes so long
 
 
@@ -214,14 +217,57 @@ def fetch(pk: int) -> bool:
     except CannotFetch as problem:
         _try_later(clip, str(problem))
     except OSError as problem:
-        _try_later(clip, f"the disk refused it ({problem.strerror})")
+        _try_later(clip, f"the storage refused it ({problem.strerror})")
     return False
 
 
 def fetch_again(clip: Clip) -> bool:
-    """Starts anew with a clip that was given up. False when it is not given up."""
+    """Starts anew with a clip that was given up, or is damaged here. False when it is neither."""
     fields = {"state": Clip.State.PENDING, "fetch_at": timezone.now(), "dead_since": None, "tries": 0, "trouble": ""}
-    return bool(Clip.objects.filter(pk=clip.pk, state=Clip.State.GONE).update(**fields))
+    lost = (Clip.State.GONE, Clip.State.DAMAGED)
+    return bool(Clip.objects.filter(pk=clip.pk, state__in=lost).update(**fields))
+
+
+def flaw(clip: Clip, *, quick: bool = True) -> str:
+    """What is wrong with the kept file of a clip: it is gone, has another length, another content. Empty: nothing.
+
+    Raises OSError when the storage cannot tell. `quick` leaves the content out, and forgives none that was wrong.
+    """
+    try:
+        size = clip.file.size
+        if size != clip.size and clip.size is not None:
+            return f"{SHORT}: {size:,} bytes are there, it had {clip.size:,}"
+        if not quick:
+            with clip.file.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != clip.sha256:
+                    return CHANGED
+    except (FileNotFoundError, ValueError):  # ValueError: the row names none
+        return MISSING
+    return CHANGED if quick and clip.trouble == CHANGED else ""
+
+
+def judge(clip: Clip, found: str) -> bool:
+    """Writes down what `flaw` found, when it changes anything. True when the clip is whole.
+
+    A file that is back, because its disk is, makes the clip whole again.
+    """
+    before = Clip.State.STORED if found else Clip.State.DAMAGED
+    now = Clip.State.DAMAGED if found else Clip.State.STORED
+    rows = Clip.objects.filter(pk=clip.pk, state=before, file=clip.file.name)
+    if clip.state == before and rows.update(state=now, trouble=found[:300]):
+        clip.state, clip.trouble = now, found[:300]
+        logger.error("clip %s: %s", clip.pk, found or "whole again")
+    return clip.state == Clip.State.STORED
+
+
+def look_over(clip: Clip) -> bool:
+    """A quick look at a clip that people want to see now. True when it can be shown."""
+    if clip.state not in (Clip.State.STORED, Clip.State.DAMAGED):
+        return False
+    try:
+        return judge(clip, flaw(clip))
+    except OSError:  # the storage is away: nobody knows
+        return clip.state == Clip.State.STORED
 
 
 def _store_from_any_link(clip: Clip, ends: float) -> bool:
@@ -267,15 +313,17 @@ def _store(clip: Clip, ends: float) -> bool:
         _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
         film = develop(video, folder)
         name = uuid.uuid4().hex
+        extra = [folder / str(film["poster"]), folder / str(film["preview"])]
         with shelf() as put:
             for field, made, suffix in (
                 (clip.file, video, ".mp4"),
-                (clip.poster, folder / str(film["poster"]), ".webp"),
-                (clip.preview, folder / str(film["preview"]), "-preview.mp4"),
+                (clip.poster, extra[0], ".webp"),
+                (clip.preview, extra[1], "-preview.mp4"),
             ):
                 with made.open("rb") as content:
                     put(field, name + suffix, File(content))
         facts = {key: film[key] for key in ("width", "height", "seconds", "fps", "sound")}
+        facts["extra_size"] = sum(made.stat().st_size for made in extra)
         return _finish(clip, size=video.stat().st_size, sha256=digest, **facts)
 
 

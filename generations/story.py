@@ -231,9 +231,16 @@ def _money(entry: LedgerEntry, generation: Generation) -> Step:
     return Step(entry.at, f"Charged {credits(entry.spent)}", settled, "full")
 
 
+def _stored(clip: Clip) -> Step:
+    return Step(clip.stored_at or timezone.now(), "Kept", f"{bytes_words(clip.size)}, checked and stored", "full")
+
+
 def _kept(clip: Clip) -> list[Step]:
     if clip.state == Clip.State.STORED and clip.stored_at:
-        return [Step(clip.stored_at, "Kept", f"{bytes_words(clip.size)}, checked and stored", "full")]
+        return [_stored(clip)]
+    if clip.state == Clip.State.DAMAGED:
+        found = Step(clip.checked_at or timezone.now(), "Found damaged", clip.trouble, "bad")
+        return [_stored(clip), found] if clip.stored_at else [found]
     if clip.state == Clip.State.GONE:
         return [Step(clip.generation.finished_at or timezone.now(), "Lost upstream", clip.trouble, "bad")]
     return [Step(timezone.now(), "Being fetched", clip.trouble)]

@@ -170,7 +170,8 @@ def _store(media: Media, file: UploadedFile, suffix: str, thumb: Path) -> Media:
         with thumb.open("rb") as poster, archive.shelf() as put:
             put(media.file, name + suffix, File(file))
             put(media.poster, f"{name}-poster.webp", File(poster))
+            media.extra_size = thumb.stat().st_size
             media.save()
     except OSError:
-        raise CannotKeep("Dailies has no room for the file now. Nothing was stored.") from None
+        raise CannotKeep("Dailies cannot store the file now. Nothing was stored.") from None
     return media

@@ -18,7 +18,7 @@ from django.conf import settings
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts.test_tools import find_chromium, find_postgres, find_redis
-from tests.servers import VARIABLES, Postgres, Redis
+from tests.servers import S3, VARIABLES, Postgres, Redis
 from tests.stack import Dailies, Simulator
 
 if "veevid_site.settings" in sys.modules:
@@ -149,6 +149,16 @@ def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
     if not find_redis():
         pytest.skip("no Redis server program")
     server = Redis(tmp_path_factory.mktemp("redis"))
+    try:
+        yield server.start()
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3]:
+    """A private server that speaks S3. `.new_bucket()` gives the environment that leads to an empty bucket of it."""
+    server = S3(tmp_path_factory.mktemp("s3"))
     try:
         yield server.start()
     finally:

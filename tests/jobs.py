@@ -117,3 +117,18 @@ def many_keys(dailies: Dailies) -> None:
             "import json; from generations import accounts; from generations.models import ApiAccount;"
             f"accounts.add_key(ApiAccount.objects.get(), {key!r}); print(json.dumps(1))"
         )
+
+
+SESSION = """
+import json
+from django.test import Client
+from generations.models import User
+client = Client()
+client.force_login(User.objects.get(email={email!r}), backend="django.contrib.auth.backends.ModelBackend")
+print(json.dumps(client.cookies["sessionid"].value))
+"""
+
+
+def session_of(dailies: Dailies, email: str) -> dict[str, str]:
+    """The cookies of somebody who is signed in."""
+    return {"sessionid": dailies.python(SESSION.format(email=email))}

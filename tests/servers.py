@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import boto3
 import psycopg
 
 from scripts.test_tools import find_postgres, find_redis
@@ -28,7 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VARIABLES = (
     "SECRET_KEY DEBUG ALLOWED_HOSTS CSRF_TRUSTED_ORIGINS DATABASE_URL REDIS_URL VEEVID_API_URL VEEVID_API_KEY "
     "VEEVID_MEDIA_HOSTS DATA_DIR PORT SECRETS_KEYS SIMULATOR_URL DJANGO_SETTINGS_MODULE EMAIL_URL EMAIL_FROM "
-    "OIDC_ISSUER OIDC_CLIENT_ID OIDC_CLIENT_SECRET OIDC_GROUPS OIDC_NAME"
+    "OIDC_ISSUER OIDC_CLIENT_ID OIDC_CLIENT_SECRET OIDC_GROUPS OIDC_NAME "
+    "S3_BUCKET S3_ENDPOINT_URL S3_REGION S3_DIRECT_DOWNLOADS "
+    "AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_SESSION_TOKEN AWS_PROFILE AWS_DEFAULT_REGION AWS_ENDPOINT_URL"
 ).split()
 API_KEY = "vv_sk_test_key_of_the_stack"
 
@@ -247,6 +250,36 @@ class Redis:
     def start(self) -> "Redis":
         self.process.start().ready(lambda: listens(self.port) and "PONG" in self.command("PING"))
         return self
+
+    def end(self) -> None:
+        self.process.stop()
+
+
+class S3:
+    """A server that speaks S3 (moto's), with whatever is put into it in memory."""
+
+    SECRETS = {"AWS_ACCESS_KEY_ID": "key-of-the-tests", "AWS_SECRET_ACCESS_KEY": "secret-of-the-tests"}
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        self.process = Process("s3", command, folder, clean_environment(**self.SECRETS))
+        self.numbers = itertools.count(1)
+
+    def start(self) -> "S3":
+        self.process.start().ready(lambda: listens(self.port))
+        return self
+
+    def client(self) -> Any:
+        keys = {name.lower(): value for name, value in self.SECRETS.items()}
+        return boto3.client("s3", endpoint_url=self.url, region_name="us-east-1", **keys)
+
+    def new_bucket(self) -> dict[str, str]:
+        """The environment of a Dailies whose files are in a new bucket of this server."""
+        name = f"clips-{next(self.numbers)}"
+        self.client().create_bucket(Bucket=name)
+        return {"S3_BUCKET": name, "S3_ENDPOINT_URL": self.url, "S3_REGION": "us-east-1", **self.SECRETS}
 
     def end(self) -> None:
         self.process.stop()

@@ -1,10 +1,12 @@
 """The gallery, the page of one generation, and every byte they serve."""
 
+import errno
 import uuid
 from datetime import timedelta
 
 import pytest
 from django.core.files.base import ContentFile
+from django.core.files.storage import FileSystemStorage
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
@@ -244,7 +246,11 @@ def test_somebody_in_no_team_gets_a_sentence(client, mara):
      (f"bytes={len(VIDEO) - 5}-", 206, len(VIDEO) - 5, len(VIDEO) - 1),
      (f"bytes=0-{len(VIDEO) * 2}", 206, 0, len(VIDEO) - 1),
      ("bytes=9-2", 200, 0, len(VIDEO) - 1), ("bytes=0-1,5-6", 200, 0, len(VIDEO) - 1),
-     ("pages=1-2", 200, 0, len(VIDEO) - 1), ("bytes=--5", 200, 0, len(VIDEO) - 1)],
+     ("pages=1-2", 200, 0, len(VIDEO) - 1), ("bytes=--5", 200, 0, len(VIDEO) - 1),
+     ("bytes=-1-5", 200, 0, len(VIDEO) - 1), ("bytes=", 200, 0, len(VIDEO) - 1), ("bytes=-", 200, 0, len(VIDEO) - 1),
+     (f"bytes={'9' * 40}-", 200, 0, len(VIDEO) - 1), ("bytes=\u0661-\u0662", 200, 0, len(VIDEO) - 1),
+     ("bytes=" + ",".join(f"{n}-{n}" for n in range(100)), 200, 0, len(VIDEO) - 1),
+     (f"bytes=-{len(VIDEO) * 3}", 206, 0, len(VIDEO) - 1)],
 )  # fmt: skip
 def test_a_range_gets_exactly_its_bytes(page, mara, asked, status, start, end):
     clip = make_clip(mara)
@@ -264,10 +270,47 @@ def test_a_range_beyond_the_end_is_a_416_with_the_size(page, mara, asked):
     assert answer["Content-Range"] == f"bytes */{len(VIDEO)}"
 
 
-def test_a_range_of_another_version_gets_the_whole_file(page, mara):
+@pytest.mark.parametrize("version", ['"other"', 'W/"abc"', "Tue, 24 Nov 2026 10:00:00 GMT", "nonsense"])
+def test_a_range_of_another_version_gets_the_whole_file(page, mara, version):
     clip = make_clip(mara)
-    answer = page.get(f"/g/{clip.generation_id}/video", headers={"Range": "bytes=0-1", "If-Range": '"other"'})
-    assert answer.status_code == 200
+    answer = page.get(f"/g/{clip.generation_id}/video", headers={"Range": "bytes=0-1", "If-Range": version})
+    assert (answer.status_code, answer["Content-Length"]) == (200, str(len(VIDEO)))
+
+
+def test_a_range_of_the_same_version_gets_its_bytes(page, mara):
+    clip = make_clip(mara)
+    answer = page.get(f"/g/{clip.generation_id}/video", headers={"Range": "bytes=0-1", "If-Range": '"abc"'})
+    assert (answer.status_code, answer["Content-Length"]) == (206, "2")
+
+
+@pytest.mark.parametrize("known", ['"abc"', '"older", "abc"'])
+def test_what_the_browser_has_already_is_not_sent_again(page, mara, known):
+    clip = make_clip(mara)
+    answer = page.get(f"/g/{clip.generation_id}/video", headers={"If-None-Match": known})
+    assert (answer.status_code, answer.content) == (304, b"")
+
+
+@pytest.mark.parametrize(("asked", "status"), [("", 200), ("bytes=0-", 416), ("bytes=-5", 416), ("bytes=0-0", 416)])
+def test_an_empty_file_is_no_error_of_ours(page, mara, asked, status):
+    clip = make_clip(mara)
+    clip.preview.save("empty.mp4", ContentFile(b""))
+    answer = page.get(f"/g/{clip.generation_id}/preview", headers={"Range": asked} if asked else {})
+    assert answer.status_code == status
+    assert answer["Content-Range" if asked else "Content-Length"] == ("bytes */0" if asked else "0")
+
+
+def test_a_storage_that_is_away_is_said_and_marks_nothing(page, mara, monkeypatch):
+    clip = make_clip(mara)
+
+    def away(storage, name):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(FileSystemStorage, "size", away)
+    answer = page.get(f"/g/{clip.generation_id}/video")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "10")
+    assert "does not answer" in answer.content.decode()
+    clip.refresh_from_db()
+    assert clip.state == Clip.State.STORED
 
 
 def test_a_clip_whose_file_is_missing_is_a_404(page, mara):

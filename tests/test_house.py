@@ -28,10 +28,11 @@ FLOORS = {
         "forecast",
         "waiting",
         "reports",
+        "keeping",
     ],
     2: ["ledger", "budgets", "access", "audit"],
     1: ["models", "apps"],
-    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog", "variables"],
+    0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog", "bucket", "variables"],
 }
 FLOOR_OF = {name: floor for floor, names in FLOORS.items() for name in names}
 SOURCES = [path for path in APP.rglob("*.py") if "migrations" not in path.parts and path.name != "__init__.py"]

@@ -25,6 +25,10 @@ WRONG = {
     "VEEVID_API_KEY": ["sk_live_6174", "vv_sk_with a space 6174"],
     "VEEVID_MEDIA_HOSTS": ["https://cdn-6174.example/videos"],
     "DATA_DIR": ["/dev/null/6174"],
+    "S3_BUCKET": ["Clips_6174", "ab", "s3://clips-6174"],
+    "S3_ENDPOINT_URL": ["minio-6174:9000"],
+    "S3_REGION": ["Frankfurt 6174"],
+    "S3_DIRECT_DOWNLOADS": ["sometimes-6174"],
     "EMAIL_URL": ["mail-6174.example", "smtp://", "https://mail-6174.example"],
     "OIDC_ISSUER": ["http://login-6174.example", "login-6174.example"],
     "OIDC_GROUPS": [
@@ -61,6 +65,8 @@ HALVES = [
     ("OIDC_CLIENT_SECRET", {"OIDC_ISSUER": "https://login-6174.example", "OIDC_CLIENT_ID": "6174"}),
     ("OIDC_ISSUER", {"OIDC_CLIENT_ID": "6174", "OIDC_CLIENT_SECRET": "6174"}),
     ("OIDC_ISSUER", {"OIDC_GROUPS": "groups; leads=6174:manager"}),
+    ("S3_BUCKET", {"S3_ENDPOINT_URL": "http://minio-6174:9000"}),
+    ("S3_BUCKET", {"S3_DIRECT_DOWNLOADS": "true"}),
     ("EMAIL_FROM", {"EMAIL_URL": "smtp://mail-6174.example"}),
 ]
 

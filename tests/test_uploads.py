@@ -244,7 +244,7 @@ def test_a_full_disk_is_said_and_keeps_no_part_of_a_file(browser, settings, monk
         return write(storage, name, content)
 
     monkeypatch.setattr(FileSystemStorage, "_save", out_of_room)
-    refused(send(browser, picture()), "Dailies has no room for the file now. Nothing was stored.", settings)
+    refused(send(browser, picture()), "Dailies cannot store the file now. Nothing was stored.", settings)
 
 
 def test_a_row_that_cannot_be_written_leaves_no_file(mara, settings, monkeypatch):

@@ -62,6 +62,14 @@ def http_url(name: str, default: str = "") -> str:
     return value
 
 
+def matching(name: str, pattern: str, what: str) -> str:
+    """A value that has this form all through; empty stays empty."""
+    value = text(name)
+    if value and not re.fullmatch(pattern, value):
+        raise wrong(name, f"must be {what}")
+    return value
+
+
 def origins(name: str) -> list[str]:
     found = words(name)
     for origin in found:

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, urlsplit
 
 from csp.constants import SELF
@@ -172,14 +173,32 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # -- files ------------------------------------------------------------------------------------------------------------
+# In DATA_DIR, or in a bucket that speaks S3. Credentials come by boto's own names (AWS_ACCESS_KEY_ID and so on).
 MEDIA_ROOT = DATA_DIR / "media"
+S3_BUCKET = read.matching(
+    "S3_BUCKET", r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket, such as dailies-clips"
+)
+S3_ENDPOINT_URL = read.http_url("S3_ENDPOINT_URL")
+S3_REGION = read.matching("S3_REGION", r"[a-z0-9-]{1,40}", "the name of a region, such as eu-central-1")
+S3_DIRECT_DOWNLOADS = read.switch("S3_DIRECT_DOWNLOADS", False)
+if (S3_ENDPOINT_URL or S3_REGION or S3_DIRECT_DOWNLOADS) and not S3_BUCKET:
+    raise ImproperlyConfigured("S3_BUCKET: is needed, too, when another setting that begins with S3_ is set")
 DISK_FLOOR = 500 * 1024**2  # bytes; with less room than this nothing new is sent
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 TESTING = "pytest" in sys.modules
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+STORAGES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "generations.bucket.Bucket",
+        "OPTIONS": {
+            "bucket_name": S3_BUCKET,
+            "endpoint_url": S3_ENDPOINT_URL or None,
+            "region_name": S3_REGION or None,
+        },
+    }
+    if S3_BUCKET
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG or TESTING

@@ -17,6 +17,7 @@ class ApiAccount(models.Model):
         OPEN = "open", "Open"
         PAUSED = "paused", "Paused"
         SUSPENDED = "suspended", "Suspended by Veevid"
+        ELSEWHERE = "elsewhere", "Of another installation"  # has no key: only what was imported hangs on it
 
     name = models.CharField(max_length=80)
     demo = models.BooleanField(default=False, help_text="Speaks to the simulator; nothing it spends is money.")

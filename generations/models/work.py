@@ -42,6 +42,7 @@ class Media(models.Model):
     poster = models.FileField(upload_to="uploads/%Y/%m/", blank=True)
     content_type = models.CharField(max_length=40)
     size = models.PositiveBigIntegerField()
+    extra_size = models.PositiveBigIntegerField(default=0, help_text="Bytes of its poster.")
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     created_at = models.DateTimeField(default=timezone.now)
@@ -345,6 +346,7 @@ class Clip(models.Model):
         PENDING = "PENDING", "Being fetched"
         STORED = "STORED", "Kept here"
         GONE = "GONE", "Lost upstream"
+        DAMAGED = "DAMAGED", "Damaged here"  # what was kept is missing or is not what it was
 
     generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="clip")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
@@ -359,6 +361,7 @@ class Clip(models.Model):
     poster = models.FileField(upload_to="clips/%Y/%m/", blank=True)
     preview = models.FileField(upload_to="clips/%Y/%m/", blank=True)
     size = models.PositiveBigIntegerField(null=True)
+    extra_size = models.PositiveBigIntegerField(default=0, help_text="Bytes of its poster and preview.")
     sha256 = models.CharField(max_length=64, blank=True)
     width = models.PositiveIntegerField(null=True)
     height = models.PositiveIntegerField(null=True)
@@ -366,9 +369,22 @@ class Clip(models.Model):
     fps = models.FloatField(null=True)
     sound = models.BooleanField(default=False)
     stored_at = models.DateTimeField(null=True)
+    checked_at = models.DateTimeField(null=True, help_text="When `check_clips` last compared its file.")
 
     class Meta:
         indexes = [models.Index(fields=["state", "fetch_at"])]
 
     def __str__(self) -> str:
         return f"clip of {self.generation}"
+
+
+class Imported(models.Model):
+    """A generation that happened in another installation. What it cost stands here, and in no book of this one."""
+
+    generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="imported")
+    origin = models.CharField(max_length=200, help_text="Which team of which installation.")
+    entries = models.JSONField(default=list, help_text="The rows of the ledger there.")
+    at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.generation} from {self.origin}"

@@ -135,7 +135,7 @@ def dressed(generation: Generation, desk: Desk, fresh: bool = False) -> dict[str
     return {
         "g": generation,
         "clip": clip if clip and clip.state == Clip.State.STORED else None,
-        "lost": bool(clip and clip.state == Clip.State.GONE),
+        "lost": clip.get_state_display() if clip and clip.state in (Clip.State.GONE, Clip.State.DAMAGED) else "",
         "place": desk.place(generation),
         "ratio": ratio(generation),
         "length": catalogue.length(generation.mode, generation.params),

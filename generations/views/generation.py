@@ -15,6 +15,8 @@ from generations.views.gallery import ratio, tiles
 from generations.views.gate import Request, ring
 from generations.words import credits
 
+LOST = (Clip.State.GONE, Clip.State.DAMAGED)
+
 
 def _find(request: Request, pk: int) -> Generation:
     return get_object_or_404(tiles(access.generations_for(request.user)).select_related("team"), pk=pk)
@@ -22,6 +24,8 @@ def _find(request: Request, pk: int) -> Generation:
 
 def _context(request: Request, generation: Generation) -> dict[str, Any]:
     clip = getattr(generation, "clip", None)
+    if clip:
+        archive.look_over(clip)  # a player for a file that is not there would say nothing
     neighbours = access.generations_for(request.user).filter(team=generation.team).exclude(status=Status.CANCELLED)
     unclear = reconcile.unclear_submission(generation)
     moving = generation.status in UNFINISHED or bool(clip and clip.state == Clip.State.PENDING)
@@ -29,7 +33,7 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         "g": generation,
         "clip": clip if clip and clip.state == Clip.State.STORED else None,
         "pending": clip if clip and clip.state == Clip.State.PENDING else None,
-        "lost": clip if clip and clip.state == Clip.State.GONE else None,
+        "lost": clip if clip and clip.state in LOST else None,
         "moving": moving or bool(unclear and unclear.check_at),
         "unclear": unclear,
         "may_fetch": access.may_decide(request.user, generation),
@@ -98,7 +102,7 @@ def decide(request: Request, pk: int) -> HttpResponse:
 @login_required
 @require_POST
 def fetch_again(request: Request, pk: int) -> HttpResponse:
-    """One more try for a clip whose link had died. Fetching costs no credits."""
+    """One more try for a clip whose link had died, or whose file is damaged here. Fetching costs no credits."""
     generation = _find(request, pk)
     if not access.may_decide(request.user, generation):
         raise PermissionDenied("A manager of the team or an admin decides this. Nothing was changed.")

@@ -4,10 +4,12 @@ Django's FileResponse knows no Range, without which players cannot seek. An answ
 capped, so that slow viewers give their server thread back quickly.
 """
 
+import logging
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db.models.fields.files import FieldFile
 from django.http import (
@@ -15,24 +17,33 @@ from django.http import (
     HttpResponse,
     HttpResponseBase,
     HttpResponseNotModified,
+    HttpResponseRedirect,
     StreamingHttpResponse,
 )
 from django.shortcuts import get_object_or_404
+from django.utils.http import parse_etags
 from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
-from generations import access
+from generations import access, archive
 from generations.models import Clip
 from generations.views.gate import Request
 
+logger = logging.getLogger(__name__)
+
+AWAY = "The storage of the clips does not answer. Nothing is lost; try again in a moment."
 OPEN_RANGE = 1024 * 1024  # bytes of one answer to "from here on"
 PIECE = 64 * 1024
 BIGGEST_ID = 2**63 - 1
-RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 
 
 class Unsatisfiable(Exception):
     """The range lies outside the file."""
+
+
+class Missing(Http404):
+    """A row names the file, and storage has none."""
 
 
 def byte_range(header: str, size: int) -> tuple[int, int] | None:
@@ -46,7 +57,7 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
     first, last = match.groups()
     if first == "":
         length = int(last)
-        if length == 0:
+        if length == 0 or size == 0:
             raise Unsatisfiable
         return max(size - length, 0), size - 1
     start = int(first)
@@ -70,11 +81,14 @@ def _pieces(file: FieldFile, start: int, length: int) -> Iterator[bytes]:
 
 
 def send(request: Request, file: FieldFile, content_type: str, etag: str) -> HttpResponseBase:
-    """One stored file, whole or in part. A file that is missing from storage is a 404."""
+    """One stored file, whole or in part. Raises Missing (a 404) when storage has none."""
     try:
         size = file.size
     except (FileNotFoundError, ValueError):
-        raise Http404("The file is missing from storage.") from None
+        raise Missing("The file is missing from storage.") from None
+    except OSError as problem:
+        logger.error("%s cannot be read: %s", file.name, problem)
+        return HttpResponse(AWAY, status=503, content_type="text/plain", headers={"Retry-After": "10"})
     tag = f'"{etag}"'
     headers: dict[str, Any] = {
         "Accept-Ranges": "bytes",
@@ -82,7 +96,7 @@ def send(request: Request, file: FieldFile, content_type: str, etag: str) -> Htt
         "Cache-Control": "private, max-age=3600",
         "X-Robots-Tag": "noindex",
     }
-    if request.headers.get("If-None-Match") == tag:
+    if tag in parse_etags(request.headers.get("If-None-Match", "")):
         return HttpResponseNotModified(headers=headers)
     wanted = None
     if request.headers.get("If-Range", tag) == tag:
@@ -98,6 +112,24 @@ def send(request: Request, file: FieldFile, content_type: str, etag: str) -> Htt
     return StreamingHttpResponse(body, status=206 if wanted else 200, content_type=content_type, headers=headers)
 
 
+def _send_clip(request: Request, clip: Clip) -> HttpResponseBase:
+    """The video of a clip. One that turns out to be missing is marked, so that its page says so."""
+    try:
+        return send(request, clip.file, "video/mp4", clip.sha256)
+    except Missing:
+        archive.look_over(clip)
+        raise
+
+
+def _straight_from_the_bucket(clip: Clip, disposition: str) -> HttpResponseBase:
+    """A link to the bucket itself that ends after a minute: big files do not pass through our threads."""
+    if not archive.look_over(clip):
+        raise Missing("The file is missing from storage.")
+    said = {"ResponseContentDisposition": disposition, "ResponseContentType": "video/mp4"}
+    link = cast(Any, clip.file.storage).url(clip.file.name, parameters=said)
+    return HttpResponseRedirect(link, headers={"Cache-Control": "no-store"})
+
+
 def _clip(request: Request, pk: int) -> Clip:
     if pk > BIGGEST_ID:
         raise Http404("No database counts so far.")
@@ -107,8 +139,7 @@ def _clip(request: Request, pk: int) -> Clip:
 @login_required
 @require_safe
 def video(request: Request, pk: int) -> HttpResponseBase:
-    clip = _clip(request, pk)
-    return send(request, clip.file, "video/mp4", clip.sha256)
+    return _send_clip(request, _clip(request, pk))
 
 
 @login_required
@@ -116,9 +147,13 @@ def video(request: Request, pk: int) -> HttpResponseBase:
 def download(request: Request, pk: int) -> HttpResponseBase:
     """The clip as a file with a telling name."""
     clip = _clip(request, pk)
-    answer = send(request, clip.file, "video/mp4", clip.sha256)
     words = slugify(clip.generation.prompt)[:60].strip("-") or "clip"
-    answer["Content-Disposition"] = f'attachment; filename="{words}-{pk}.mp4"'
+    disposition = f'attachment; filename="{words}-{pk}.mp4"'
+    if settings.S3_DIRECT_DOWNLOADS:
+        return _straight_from_the_bucket(clip, disposition)
+    answer = _send_clip(request, clip)
+    if answer.status_code in (200, 206):
+        answer["Content-Disposition"] = disposition
     return answer
 
 

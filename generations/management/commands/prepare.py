@@ -3,10 +3,11 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from django.conf import settings
 from django.contrib.staticfiles.finders import get_finders
+from django.core.files.storage import storages
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 from django.db import OperationalError, connection
@@ -21,10 +22,17 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         archive.sweep()
+        prepare_storage()
         prepare_database()
         if frozen_words():
             self.stderr.write(frozen_words())
         collect_static(settings.DATA_DIR / "static.stamp")
+
+
+def prepare_storage() -> None:
+    """Tries the bucket out, when files are in one: a wrong name or key is found now, not by the first clip."""
+    if settings.S3_BUCKET:
+        cast(Any, storages["default"]).try_out()
 
 
 def prepare_database() -> None:

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 from django.db import connection
 
-from generations.management.commands.prepare import collect_static, frozen_words, prepare_database
+from generations.management.commands.prepare import collect_static, frozen_words, prepare_database, prepare_storage
 from generations.models import SetupCode, User
 from veevid_site import broker, celery_app, probe, programs
 from veevid_site.supervisor import AskedToStop, CannotRun, Program, Supervisor, take_lock
@@ -44,6 +44,7 @@ class Command(BaseCommand):
             settings.SIMULATOR_URL = os.environ["SIMULATOR_URL"] = f"http://127.0.0.1:{simulator_port}/api"
         with Supervisor(settings.DATA_DIR / "logs", os.environ, settings.BASE_DIR, self.say) as supervisor:
             start_broker(supervisor)
+            prepare_storage()
             prepare_database()
             collect_static(settings.DATA_DIR / "static.stamp")
             # The web alone at first: whoever waits, waits for a page.
