@@ -2,7 +2,6 @@
 
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from csp.constants import SELF
@@ -188,7 +187,7 @@ STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 STATIC_ROOT = DATA_DIR / "static"
 TESTING = "pytest" in sys.modules
-STORAGES: dict[str, Any] = {
+STORAGES = {
     "default": {
         "BACKEND": "generations.bucket.Bucket",
         "OPTIONS": {

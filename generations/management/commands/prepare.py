@@ -57,7 +57,7 @@ def frozen_words() -> str:
 def collect_static(stamp: Path) -> None:
     """Collects the static files when any of them has changed since the last time."""
     backend = settings.STORAGES["staticfiles"]["BACKEND"]
-    seen = hashlib.sha256(backend.encode())
+    seen = hashlib.sha256(str(backend).encode())
     for finder in get_finders():
         for name, storage in finder.list([]):
             facts = os.stat(storage.path(name))
