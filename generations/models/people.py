@@ -73,7 +73,7 @@ class Team(models.Model):
         max_length=60, default="UTC", validators=[check_time_zone], help_text="In which its days and months begin."
     )
     clear_after = models.PositiveIntegerField(
-        null=True, help_text="Days after which clips that nobody holds on to go into the bin. Empty: never."
+        null=True, blank=True, help_text="Days after which clips that nobody holds on to go into the bin. Empty: never."
     )
     created_at = models.DateTimeField(default=timezone.now)
     members = models.ManyToManyField(User, through="Membership", related_name="teams")
