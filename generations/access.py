@@ -1,9 +1,9 @@
 """Who may see and do what: the only place that decides."""
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
-from generations.models import Clip, Generation, Media, Membership, Team, User
+from generations.models import Clip, Generation, Media, Membership, Prompt, Team, User
 
 Role = Membership.Role
 
@@ -109,3 +109,38 @@ def may_decide(user: User, generation: Generation) -> bool:
 def may_cancel(user: User, generation: Generation) -> bool:
     """One's own, or any of the team for a manager and an admin."""
     return generation.owner_id == user.pk or may_see_team_spend(user, generation.team)
+
+
+def prompts_for(user: User) -> QuerySet[Prompt]:
+    """Saved prompts this person sees: their own, and those shared with a team of theirs."""
+    rows = Prompt.objects.filter(team__memberships__user=user)
+    return rows.filter(Q(shared=True) | Q(author=user))
+
+
+def may_edit_prompt(user: User, prompt: Prompt) -> bool:
+    """A prompt that somebody sees they may use and edit, if they may generate in its team."""
+    return may_generate(user, prompt.team)
+
+
+def may_put_away_prompt(user: User, prompt: Prompt) -> bool:
+    """Share, archive and delete: its author, and managers when it is shared."""
+    own = prompt.author_id == user.pk and may_generate(user, prompt.team)
+    return own or (prompt.shared and may_manage(user, prompt.team))
+
+
+def library_for(user: User) -> QuerySet[Media]:
+    """The uploads that are shown to pick from."""
+    return media_for(user).filter(hidden_at=None)
+
+
+def may_delete_media(user: User, media: Media) -> bool:
+    """Out of the library: who uploaded it, and managers."""
+    return (media.owner_id == user.pk and may_generate(user, media.team)) or may_manage(user, media.team)
+
+
+def deletable_media(user: User, team: Team) -> QuerySet[Media]:
+    """All uploads of a team's library that `may_delete_media` would say yes to, in one query."""
+    rows = Media.objects.filter(team=team, hidden_at=None)
+    if may_manage(user, team):
+        return rows
+    return rows.filter(owner=user) if may_generate(user, team) else rows.none()

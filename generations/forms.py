@@ -11,12 +11,23 @@ from django.db.models import QuerySet
 from django.http import QueryDict
 
 from generations import access, budgets, catalogue
-from generations.models import Generation, Media, Project, SwitchedOff, Team, User
+from generations.models import Generation, Media, Project, PromptVersion, SwitchedOff, Team, User
 
 OURS = "media:"  # a source that is an upload of ours: media:<key>
 STAND_IN = "https://ours.invalid/"  # what such a source looks like to the catalogue, which knows only addresses
 ABOUT = frozenset(
-    {"csrfmiddlewaretoken", "mode", "generation_type", "prompt", "shown", "kept", "remove", "sealed", "project"}
+    {
+        "csrfmiddlewaretoken",
+        "mode",
+        "generation_type",
+        "prompt",
+        "shown",
+        "kept",
+        "remove",
+        "sealed",
+        "project",
+        "version",
+    }
 )
 MEDIA = frozenset({"image", "end_image", "images", "video"})
 BLANK_ROWS = 2
@@ -46,6 +57,7 @@ class Draft:
     kept: list[tuple[str, str]] = field(default_factory=list)  # (slot, source) that this type has no place for
     shown: str = ""  # for which model and type the controls were drawn
     project: str = ""  # its id, as chosen
+    version: str = ""  # the id of the version of the saved prompt that it started from
 
     @property
     def place(self) -> str:
@@ -89,6 +101,7 @@ def posted(post: QueryDict) -> Draft:
         kept=[(slot, source) for slot, source in kept if slot in MEDIA and source],
         shown=post.get("shown", ""),
         project=post.get("project", ""),
+        version=post.get("version", ""),
     )
 
 
@@ -99,13 +112,22 @@ def remix(generation: Generation) -> Draft:
         media.setdefault(item.slot, []).append(f"{OURS}{item.media.key}" if item.media else item.url)
     draft = Draft(generation.mode, generation.generation_type, generation.prompt, dict(generation.params), media)
     draft.project = str(generation.project_id or "")
+    draft.version = str(generation.from_version_id or "")
     return draft
 
 
 def from_confirmation(said: Mapping[str, Any]) -> Draft:
     draft = Draft(said["mode"], said["type"], said["prompt"], dict(said["params"]), dict(said["media"]))
     draft.project = str(said.get("project") or "")
+    draft.version = str(said.get("version") or "")
     return draft
+
+
+def started_from(draft: Draft, user: User, team: Team) -> PromptVersion | None:
+    """The version of a saved prompt that a draft started from, if this person sees it in this team."""
+    known = draft.version.isascii() and draft.version.isdecimal() and len(draft.version) < 19
+    rows = PromptVersion.objects.filter(prompt__in=access.prompts_for(user), prompt__team=team)
+    return rows.filter(pk=int(draft.version)).first() if known else None
 
 
 def settle(draft: Draft, models: Mapping[str, catalogue.Model]) -> str:

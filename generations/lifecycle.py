@@ -27,6 +27,7 @@ from generations.models import (
     GenerationMedia,
     Media,
     Project,
+    PromptVersion,
     Quote,
     Status,
     SwitchedOff,
@@ -56,6 +57,7 @@ class Order:
     prompt: str
     media: dict[str, list[str]]
     project: int | None = None  # what it is charged to
+    version: int | None = None  # of the saved prompt that it started from
 
     @property
     def billing(self) -> dict[str, Any]:
@@ -175,6 +177,7 @@ def seal(user: User, team: Team, order: Order, price: Quote) -> str:
             "prompt": order.prompt,
             "media": order.media,
             "project": order.project,
+            "version": order.version,
             "quote": price.pk,
             "credits": price.credits,
         },
@@ -198,7 +201,8 @@ def unseal(sealed: str) -> dict[str, Any]:
 
 
 def order_of(said: Mapping[str, Any]) -> Order:
-    return Order(said["mode"], said["type"], said["params"], said["prompt"], said["media"], said.get("project"))
+    about = said.get("project"), said.get("version")
+    return Order(said["mode"], said["type"], said["params"], said["prompt"], said["media"], *about)
 
 
 def confirm(user: User, sealed: str) -> Generation:
@@ -236,6 +240,7 @@ def confirm(user: User, sealed: str) -> Generation:
             generation_type=order.generation_type,
             params=order.params,
             prompt=order.prompt,
+            from_version=_version(team, order.version),
             quote=price,
             price=price.credits,
             status=Status.AWAITING_APPROVAL if verdict.asking else Status.QUEUED,
@@ -258,6 +263,11 @@ def _project(team: Team, pk: int | None) -> Project | None:
     if project is None:
         raise ConfirmAgain("This project is not there any more. Choose another one. Nothing was charged.")
     return project
+
+
+def _version(team: Team, pk: int | None) -> PromptVersion | None:
+    """The version of a saved prompt that an order started from, if it is still there. A clip needs none."""
+    return PromptVersion.objects.filter(pk=pk, prompt__team=team).first() if pk else None
 
 
 def _check_still_stands(order: Order, price: Quote, team: int, credits: int) -> None:

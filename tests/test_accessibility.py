@@ -17,7 +17,7 @@ PASSWORD = "a long password of hers"
 SEED = """
 import datetime, json, uuid
 from django.utils import timezone
-from generations import accounts, catalogue, ledger
+from generations import accounts, catalogue, ledger, prompts
 from generations.models import (
     ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
     Submission, User)
@@ -82,6 +82,13 @@ no = park(make("CANCELLED", "A crane at dusk", owner=jonas, finished_at=now), ve
           reason="Use the shorter one", decided_at=now)
 settle(no, 0)
 made["rejected"] = no.pk
+text = "A lone {animal} crests the {place} at golden hour, slow push in, anamorphic flare"
+saved = prompts.save(team, mara, prompts.read("Golden hour", text, ["landscape", "slow"], True))
+prompts.edit(saved, jonas, prompts.read("Golden hour", text + ", dust in the air", ["landscape"]), 1)
+prompts.star(saved, mara, True)
+Generation.objects.filter(status="COMPLETED").update(from_version=saved.versions.first())
+prompts.save(team, mara, prompts.read("Neon in the rain", "Neon on wet asphalt, a taxi passes"))
+made["prompt"] = saved.pk
 print(json.dumps(made))
 """
 
@@ -145,7 +152,13 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     paths |= {"a link that opens nothing": "/join/nothing"}
     paths |= {"approvals": "/approvals", "team": "/team"}
     paths |= {"password": "/accounts/password/change/"}
-    paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items()}
+    paths |= {"prompts": "/prompts", "a prompt": f"/prompts/{rows['prompt']}", "new prompt": "/prompts/new"}
+    paths |= {
+        "a prompt's variables": f"/prompts/{rows['prompt']}/use",
+        "edit a prompt": f"/prompts/{rows['prompt']}/edit",
+    }
+    paths |= {"import prompts": "/prompts/import"}
+    paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items() if name != "prompt"}
     for name, path in paths.items():
         page.goto(path)
         yield name
@@ -163,6 +176,12 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     page.get_by_role("button", name="Review").locator("visible=true").click()
     page.get_by_role("button", name=re.compile("Generate for")).wait_for()
     yield "confirm"
+    page.goto("/new")
+    page.get_by_role("button", name="Save as prompt").click()
+    page.get_by_role("heading", name="Save as prompt").wait_for()
+    page.get_by_role("button", name="Save prompt").click()
+    page.get_by_text("Give it a title").wait_for()
+    yield "save as prompt, something is wrong"
     page.goto("/new?mode=kling-3")
     page.get_by_label("Prompt", exact=True).fill("A lone walker")
     page.get_by_label("Project").select_option("Alpine Rail")

@@ -24,6 +24,7 @@ FLOORS = {
         "accounts",
         "people",
         "uploads",
+        "prompts",
         "story",
         "forecast",
         "waiting",

@@ -21,7 +21,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
-from generations import catalogue, ledger, lifecycle
+from generations import catalogue, ledger, lifecycle, prompts
 from generations.models import (
     ApiAccount,
     Approval,
@@ -33,6 +33,7 @@ from generations.models import (
     Media,
     Membership,
     Project,
+    Prompt,
     Quote,
     Status,
     Submission,
@@ -75,6 +76,7 @@ ALL = "ok ok ok ok"
 MAKERS = "403 ok ok ok"
 MANAGERS = "403 403 ok ok"
 ADMINS = "403 403 403 ok"
+MAKERS_NOWHERE = "403 404 404 404"
 SITE = {"elsewhere": ADMINS}  # what belongs to no team
 
 TABLE: dict[str, Row] = {
@@ -111,6 +113,20 @@ TABLE: dict[str, Row] = {
     "fetch_again": do(MANAGERS, "lost"),
     "decide": do(MANAGERS, "unclear"),
     "cancel": do(MANAGERS, "generation", own=ALL),
+    # saved prompts: shared ones of the team; a colleague's own are not there (tests/test_prompts.py)
+    "prompts": ask(ALL),
+    "prompts_json": ask(ALL),
+    "new_prompt": ask(MAKERS, also="POST"),
+    "add_prompt": do(MAKERS),
+    "import_prompts": ask(MAKERS),
+    "bring_in_prompts": do("403 422 422 422"),  # no file
+    "prompt": ask(ALL, "prompt"),
+    "use_prompt": ask(MAKERS, "prompt", elsewhere=MAKERS_NOWHERE, also="POST"),
+    "edit_prompt": ask(MAKERS, "prompt", elsewhere=MAKERS_NOWHERE, also="POST"),
+    "star_prompt": do(ALL, "prompt"),
+    "share_prompt": do(MANAGERS, "prompt", own=MAKERS),
+    "archive_prompt": do(MANAGERS, "prompt", own=MAKERS),
+    "remove_prompt": do(MANAGERS, "prompt", own=MAKERS),
     # approvals: admins decide for every team, nobody for themselves
     "approvals": ask(MANAGERS),
     "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
@@ -174,6 +190,9 @@ BODIES: dict[str, dict[str, Any]] = {
     "set_rule": {"mode": "sora2", "above": "7"},
     "set_time_zone": {"time_zone": "Europe/Berlin"},
     "make_team": {"name": "Eastlight", "time_zone": "UTC"},
+    "add_prompt": {"title": "Dunes", "text": "A walker"},
+    "edit_prompt": {"title": "Dunes", "text": "Another walker", "seen": "1"},
+    "share_prompt": {"on": "1"},
     "set_admin": {"on": "1"},
     "set_person_open": {"on": "0"},
     "add_key": {"secret": "vv_sk_another_0123456789"},
@@ -267,6 +286,9 @@ class World:
         media.file.save("a.png", ContentFile(b"image"), save=False)
         media.save()
         return media
+
+    def prompt(self, team: Team, owner: User) -> Prompt:
+        return prompts.save(team, owner, prompts.Written("Dunes", "A walker crests the dune", (), shared=True))
 
     def project(self, team: Team, owner: User) -> Project:
         return Project.objects.create(team=team, name="Alpine")

@@ -21,6 +21,7 @@ from generations.models.people import (
     User,
     check_time_zone,
 )
+from generations.models.prompts import Prompt, PromptStar, PromptTag, PromptVersion
 from generations.models.safe_mode import Freeze, Stray
 from generations.models.shelf import Collection, CollectionItem, Favourite, Tag, Tagging
 from generations.models.work import (
@@ -38,7 +39,6 @@ from generations.models.work import (
     Mark,
     Media,
     NotAllowed,
-    Prompt,
     Quote,
     Status,
     Submission,
@@ -80,6 +80,9 @@ __all__ = [
     "NotAllowed",
     "Project",
     "Prompt",
+    "PromptStar",
+    "PromptTag",
+    "PromptVersion",
     "Quote",
     "SetupCode",
     "SiteRules",

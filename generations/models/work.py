@@ -11,19 +11,7 @@ from django.utils import timezone
 
 from generations.models.accounts import ApiAccount, ApiCall, ApiKey
 from generations.models.people import Project, Team
-
-
-class Prompt(models.Model):
-    """A saved text to start from."""
-
-    team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="prompts")
-    author = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="prompts")
-    title = models.CharField(max_length=120)
-    text = models.TextField(max_length=5000)
-    created_at = models.DateTimeField(default=timezone.now)
-
-    def __str__(self) -> str:
-        return self.title
+from generations.models.prompts import PromptVersion
 
 
 class Media(models.Model):
@@ -43,9 +31,19 @@ class Media(models.Model):
     content_type = models.CharField(max_length=40)
     size = models.PositiveBigIntegerField()
     extra_size = models.PositiveBigIntegerField(default=0, help_text="Bytes of its poster.")
+    sha256 = models.CharField(max_length=64, blank=True, help_text="Empty until something of its size comes in.")
     width = models.PositiveIntegerField()
     height = models.PositiveIntegerField()
     created_at = models.DateTimeField(default=timezone.now)
+    hidden_at = models.DateTimeField(null=True, help_text="Out of the library since then; clips still name it.")
+
+    class Meta:
+        indexes = [models.Index(fields=["team", "-id"], name="media_of_a_team")]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["team", "sha256"], condition=~models.Q(sha256=""), name="a_content_once_in_a_team"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -146,7 +144,7 @@ class Generation(models.Model):
     generation_type = models.CharField(max_length=30)
     params = models.JSONField()
     prompt = models.TextField(max_length=5000)
-    from_prompt = models.ForeignKey(Prompt, on_delete=models.SET_NULL, null=True, related_name="generations")
+    from_version = models.ForeignKey(PromptVersion, on_delete=models.PROTECT, null=True, related_name="generations")
     quote = models.ForeignKey(Quote, on_delete=models.PROTECT, related_name="generations")
     price = models.PositiveIntegerField(help_text="Credits, as confirmed.")
     charged = models.PositiveIntegerField(null=True, help_text="Credits, as upstream charged them.")

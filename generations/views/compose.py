@@ -40,11 +40,11 @@ def limited(view: View) -> View:
 
     @csrf_exempt
     @wraps(view)
-    def guarded(request: Request) -> HttpResponse:
+    def guarded(request: Request, **named: Any) -> HttpResponse:
         length = request.META.get("CONTENT_LENGTH") or "0"
         if length.isdigit() and int(length) > uploads.LARGEST_REQUEST:
             return HttpResponse("The file is too large. Nothing was stored.", status=413, content_type="text/plain")
-        return protected(request)
+        return protected(request, **named)
 
     return guarded
 
@@ -54,13 +54,13 @@ def for_makers(view: View) -> View:
 
     @login_required
     @wraps(view)
-    def guarded(request: Request) -> HttpResponse:
+    def guarded(request: Request, **named: Any) -> HttpResponse:
         team = gate.current_team(request)
         if not access.may_generate(request.user, team):
             return _refused(request, f"In {team} you may watch, but not generate. A manager can change that.")
         if not forms.visible_models():
             return _refused(request, "An admin has switched off every model. Nothing can be generated now.", 409)
-        return view(request, team)
+        return view(request, team, **named)
 
     return guarded
 
@@ -210,8 +210,9 @@ def review(request: Request, team: Team) -> HttpResponse:
     if errors:
         notice = forms.settle(draft, forms.visible_models())
         return _form_again(request, draft, errors, notice)
-    charged_to = project.pk if project else None
-    return _sheet(request, team, lifecycle.Order(draft.mode, draft.generation_type, params, prompt, media, charged_to))
+    version = forms.started_from(draft, request.user, team)
+    about = project.pk if project else None, version.pk if version else None
+    return _sheet(request, team, lifecycle.Order(draft.mode, draft.generation_type, params, prompt, media, *about))
 
 
 def _form_again(request: Request, draft: forms.Draft, errors: Mapping[str, str], notice: str) -> HttpResponse:
@@ -317,7 +318,7 @@ def _not_confirmed(request: Request) -> HttpResponse:
 def _ask_again(request: Request, team: Team, order: lifecycle.Order, sentence: str) -> HttpResponse:
     """The confirmation no longer stands: the same order with its price of now, if it still can be made."""
     draft = forms.Draft(order.mode, order.generation_type, order.prompt, dict(order.params), dict(order.media))
-    draft.project = str(order.project or "")
+    draft.project, draft.version = str(order.project or ""), str(order.version or "")
     try:
         forms.check_project(draft, team)
         forms.check(draft, request.user, team)

@@ -166,7 +166,8 @@ def context(
     models = forms.visible_models()
     controls = forms.controls(draft, errors)
     slots = slots_shown(request, draft, errors)
-    projects = forms.open_projects(current_team(request))
+    team = current_team(request)
+    projects = forms.open_projects(team)
     places = {
         "prompt",
         "mode",
@@ -186,6 +187,7 @@ def context(
         "more": more,
         "projects": [(project, str(project.pk) == draft.project) for project in projects],
         "more_open": any(control.error for control in more),
+        "version": forms.started_from(draft, request.user, team) if draft.version else None,
         "errors": errors,
         "elsewhere": [sentence for name, sentence in errors.items() if name not in places],
         "notice": notice,

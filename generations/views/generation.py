@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from generations import access, archive, lifecycle, reconcile, story
-from generations.models import UNFINISHED, Clip, Decision, Generation, Status
+from generations.models import UNFINISHED, Clip, Decision, Generation, PromptVersion, Status
 from generations.views.gallery import ratio, tiles
 from generations.views.gate import Request, ring
 from generations.words import credits
@@ -43,6 +43,7 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         "facts": story.facts(generation),
         "answers": story.answers(generation),
         "ratio": ratio(generation),
+        "version": _saved_prompt(request, generation),
         "ghost": next((m.media for m in generation.media.all() if m.media), None),
         "newer": neighbours.filter(pk__gt=generation.pk).order_by("pk").values_list("pk", flat=True).first(),
         "older": neighbours.filter(pk__lt=generation.pk).order_by("-pk").values_list("pk", flat=True).first(),
@@ -52,6 +53,12 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         and access.may_cancel(request.user, generation),
         "may_generate": access.may_generate(request.user, generation.team),
     }
+
+
+def _saved_prompt(request: Request, generation: Generation) -> PromptVersion | None:
+    """The version of the saved prompt that it was made from, for who sees that prompt."""
+    rows = PromptVersion.objects.filter(generations=generation, prompt__in=access.prompts_for(request.user))
+    return rows.select_related("prompt").first() if generation.from_version_id else None
 
 
 @login_required
