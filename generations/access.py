@@ -3,7 +3,7 @@
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
-from generations.models import Clip, Generation, Media, Membership, Prompt, Team, User
+from generations.models import Clip, Collection, Generation, Media, Membership, Prompt, Team, User
 
 Role = Membership.Role
 
@@ -95,6 +95,12 @@ def generations_for(user: User) -> QuerySet[Generation]:
 
 def clips_for(user: User) -> QuerySet[Clip]:
     return Clip.objects.filter(generation__team__memberships__user=user)
+
+
+def collections_for(user: User) -> QuerySet[Collection]:
+    """The shared ones of one's teams, and one's own."""
+    shared = Q(private=False) | Q(owner=user)
+    return Collection.objects.filter(shared, team__memberships__user=user)
 
 
 def media_for(user: User) -> QuerySet[Media]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from django.db import connection
 
 APP = Path(__file__).resolve().parent.parent / "generations"
 
@@ -27,11 +28,12 @@ FLOORS = {
         "prompts",
         "story",
         "forecast",
+        "filters",
         "waiting",
         "reports",
         "keeping",
     ],
-    2: ["ledger", "budgets", "access", "audit"],
+    2: ["ledger", "budgets", "access", "audit", "search"],
     1: ["models", "apps"],
     0: ["veevid", "catalogue", "pacing", "outlook", "film", "words", "journal", "sentlog", "bucket", "variables"],
 }
@@ -84,3 +86,13 @@ def test_only_the_client_and_the_archive_speak_http():
 def test_the_status_of_a_generation_changes_only_by_its_guarded_move():
     changing = [path.name for path in SOURCES if ".update(status=" in path.read_text().replace("\n", "")]
     assert changing == ["work.py"]
+
+
+@pytest.mark.django_db
+def test_the_words_of_the_prompts_are_still_kept_after_all_migrations():
+    """SQLite drops a table's triggers when it makes the table anew: see generations/migrations/_prompt_words.py."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM sqlite_master WHERE type = 'trigger' AND name LIKE 'generations_promptwords%'"
+        )
+        assert cursor.fetchone()[0] == 3

@@ -182,6 +182,10 @@ class Generation(models.Model):
             models.Index(fields=["account", "finished_at"]),
             models.Index(fields=["owner", "-id"]),
             models.Index(fields=["project", "-id"]),
+            models.Index(fields=["team", "owner", "-id"], name="generations_of_person"),
+            models.Index(fields=["team", "mode", "-id"], name="generations_of_model"),
+            models.Index(fields=["team", "day", "id"], name="generations_of_day"),
+            models.Index(fields=["team", "mark", "-id"], condition=~models.Q(mark=""), name="generations_with_a_mark"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["account", "upstream_id"], name="one_generation_per_upstream_id")

@@ -1,30 +1,23 @@
 """The gallery: the team's clips, newest first, with work in progress that becomes a clip by itself."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from django.contrib.auth.decorators import login_required
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from generations import access, catalogue
-from generations.models import RENDERING, Clip, Generation, Status, Team, User
+from generations import access, catalogue, filters
+from generations.filters import MARKS, STATUSES, Filters, WrongPlace
+from generations.models import Clip, Generation, Team, User
 from generations.story import Desk
 from generations.views.gate import Request, current_team
 
 PAGE = 40
-LONGEST_SEARCH = 200
-
-STATUSES = {
-    "ready": ("Ready", [Status.COMPLETED]),
-    "working": ("In progress", [Status.QUEUED, Status.AWAITING_APPROVAL, *RENDERING]),
-    "trouble": ("Failed or refused", [Status.FAILED, Status.REJECTED]),
-    "unknown": ("Outcome unknown", [Status.UNCONFIRMED]),
-    "cancelled": ("Cancelled", [Status.CANCELLED]),
-}
+CHOICES = 200  # collections and tags that the bar offers
 RATIOS = {
     "16x9": 16 / 9,
     "9x16": 9 / 16,
@@ -37,58 +30,7 @@ RATIOS = {
 }
 
 
-@dataclass(frozen=True)
-class Filters:
-    """What the URL asks for. Anything it cannot mean is ignored."""
-
-    mine: bool = False
-    model: str = ""
-    type: str = ""
-    status: str = ""
-    person: int | None = None
-    q: str = ""
-
-    @classmethod
-    def read(cls, query: Any) -> "Filters":
-        person = query.get("person", "")
-        return cls(
-            mine=query.get("show") == "mine",
-            model=query.get("model") if query.get("model") in catalogue.MODELS else "",
-            type=query.get("type") if query.get("type") in catalogue.TYPES else "",
-            status=query.get("status") if query.get("status") in STATUSES else "",
-            person=int(person) if person.isascii() and person.isdigit() and len(person) < 18 else None,
-            q=query.get("q", "").replace("\x00", "").strip()[:LONGEST_SEARCH],
-        )
-
-    def url(self, **changed: Any) -> str:
-        """This page's query with some values changed; empty ones are left out."""
-        values: dict[str, Any] = {
-            "show": "mine" if self.mine else "",
-            "model": self.model,
-            "type": self.type,
-            "status": self.status,
-        }
-        values |= {"person": self.person or "", "q": self.q, **changed}
-        return "?" + urlencode({name: value for name, value in values.items() if value})
-
-    def apply(self, rows: QuerySet[Generation], user: User) -> QuerySet[Generation]:
-        if self.mine:
-            rows = rows.filter(owner=user)
-        if self.model:
-            rows = rows.filter(mode=self.model)
-        if self.type:
-            rows = rows.filter(generation_type=self.type)
-        if self.person:
-            rows = rows.filter(owner_id=self.person)
-        for word in self.q.split():
-            rows = rows.filter(prompt__icontains=word)
-        return (
-            rows.filter(status__in=STATUSES[self.status][1]) if self.status else rows.exclude(status=Status.CANCELLED)
-        )
-
-    @property
-    def any(self) -> bool:
-        return self != Filters(mine=self.mine)
+# -- the bar ----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -102,22 +44,37 @@ class Chip:
     options: list[tuple[str, str, bool]]
 
 
-def _chip(filters: Filters, name: str, field: str, choices: dict[Any, str]) -> Chip:
-    value = getattr(filters, field)
-    links = [("Any", filters.url(**{field: ""}), not value)]
-    links += [(label, filters.url(**{field: key}), key == value) for key, label in choices.items()]
-    options = [("", "Any", not value)] + [(str(key), label, key == value) for key, label in choices.items()]
-    return Chip(name, field, choices.get(value, "") if value else "", links, options)
+def _chip(asked: Filters, name: str, field: str, choices: Iterable[tuple[Any, str]]) -> Chip:
+    value = asked.values.get(field, "")
+    named = {str(key): label for key, label in choices}
+    links = [("Any", asked.url(**{field: ""}), not value)]
+    links += [(label, asked.url(**{field: key}), key == value) for key, label in named.items()]
+    options = [("", "Any", not value)] + [(key, label, key == value) for key, label in named.items()]
+    return Chip(name, field, named.get(value, value), links, options)
 
 
-def _chips(filters: Filters, team: Team) -> list[Chip]:
-    people = User.objects.filter(generations__team=team).distinct().order_by("name", "email")
-    return [
-        _chip(filters, "Person", "person", {person.pk: person.get_full_name() for person in people}),
-        _chip(filters, "Model", "model", {mode: model.name for mode, model in catalogue.MODELS.items()}),
-        _chip(filters, "Type", "type", dict(catalogue.TYPES)),
-        _chip(filters, "Status", "status", {key: words for key, (words, _) in STATUSES.items()}),
+def _chips(asked: Filters, user: User, team: Team) -> list[Chip]:
+    """The last four only when the team has any such thing, or one is asked for."""
+    made = Exists(Generation.objects.filter(team=team, owner=OuterRef("pk")))
+    people = User.objects.filter(made | Q(memberships__team=team)).distinct().order_by("name", "email")
+    collections = access.collections_for(user).filter(team=team).order_by("name").values_list("pk", "name")
+    tags = team.tags.order_by("name").values_list("name", "name")
+    chips = [
+        _chip(asked, "Person", "person", [(person.pk, person.get_full_name()) for person in people]),
+        _chip(asked, "Model", "model", [(mode, model.name) for mode, model in catalogue.MODELS.items()]),
+        _chip(asked, "Type", "type", catalogue.TYPES.items()),
+        _chip(asked, "Status", "status", [(key, words) for key, (words, _) in STATUSES.items()]),
+        _chip(asked, "Mark", "mark", [(key, mark.label) for key, mark in MARKS.items()]),
     ]
+    some = [
+        _chip(asked, "Project", "project", team.projects.order_by("name").values_list("pk", "name")),
+        _chip(asked, "Collection", "collection", collections[:CHOICES]),
+        _chip(asked, "Tag", "tag", tags[:CHOICES]),
+    ]
+    return chips + [chip for chip in some if chip.chosen or len(chip.links) > 1]
+
+
+# -- the tiles --------------------------------------------------------------------------------------------------------
 
 
 def ratio(generation: Generation) -> str:
@@ -149,31 +106,40 @@ def tiles(rows: QuerySet[Generation]) -> QuerySet[Generation]:
     return rows.select_related("owner", "clip", "quote__account").prefetch_related("media__media")
 
 
+# -- the page ---------------------------------------------------------------------------------------------------------
+
+
 @login_required
 @require_safe
 def page(request: Request) -> HttpResponse:
     team = current_team(request)
-    filters = Filters.read(request.GET)
-    rows = filters.apply(access.generations_for(request.user).filter(team=team), request.user)
-    total = rows.count()
-    after = request.GET.get("after", "")
-    if after.isascii() and after.isdigit() and len(after) < 18:
-        rows = rows.filter(pk__lt=int(after))
-    shown = list(tiles(rows).order_by("-pk")[: PAGE + 1])
-    more = filters.url(after=shown[PAGE - 1].pk) if len(shown) > PAGE else ""
+    asked = Filters.read(request.GET)
+    rows = asked.apply(request.user, team)
+    place = request.GET.get("after", "")
+    context: dict[str, Any] = {"filters": asked, "start_url": asked.url() or "?"}
+    try:
+        older = rows.filter(pk__lt=asked.after(team, place)) if place else rows
+    except WrongPlace:
+        return render(request, "gallery/wrong_place.html", context, status=400)
+    shown = list(tiles(older).order_by("-pk")[: PAGE + 1])
+    more = shown[PAGE - 1].pk if len(shown) > PAGE else None
     desk = Desk()
-    context = {
-        "tiles": [dressed(generation, desk) for generation in shown[:PAGE]],
-        "more": more,
-        "more_count": min(PAGE, total - PAGE) if not after else PAGE,
-        "total": total,
-        "filters": filters,
-        "chips": _chips(filters, team),
-        "clear_search_url": filters.url(q=""),
-        "all_url": filters.url(show=""),
-        "mine_url": filters.url(show="mine"),
-    }
-    fragment = request.htmx and after
+    context["tiles"] = [dressed(generation, desk) for generation in shown[:PAGE]]
+    context["more"] = more and asked.url(after=asked.place(team, more))
+    fragment = request.htmx and place
+    if not fragment:
+        total, beyond = filters.counted(rows)
+        context |= {
+            "total": total,
+            "beyond": beyond,
+            "misread": filters.misread(request.GET),
+            "chips": _chips(asked, request.user, team),
+            "clear_search_url": asked.url(q=""),
+            "clear_days_url": asked.url(**{"from": "", "to": ""}),
+            "all_url": asked.url(show="", favourite=""),
+            "mine_url": asked.url(show="mine", favourite=""),
+            "favourites_url": asked.url(show="", favourite=1),
+        }
     answer = render(request, "gallery/_tiles.html" if fragment else "gallery.html", context)
     answer["Vary"] = "HX-Request, Cookie"
     return answer
