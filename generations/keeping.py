@@ -133,6 +133,15 @@ def used_by_teams() -> list[Used]:
     return _most_first([Used(team, **sums.get(team.pk, {})) for team in Team.objects.all()])
 
 
+def in_all(rows: list[Used]) -> Used:
+    """The sum of several lines."""
+    total = Used(Team())
+    for row in rows:
+        for name in ("clips", "clip_bytes", "uploads", "upload_bytes", "binned_bytes"):
+            setattr(total, name, getattr(total, name) + getattr(row, name))
+    return total
+
+
 def _most_first(rows: list[Used]) -> list[Used]:
     return sorted(rows, key=lambda used: (-used.bytes, str(used.whose)))
 

@@ -5,7 +5,7 @@ import socket
 
 from celery import shared_task
 
-from generations import approvals, archive, books, dispatch, lifecycle, reconcile, safe_mode, sending
+from generations import approvals, archive, books, dispatch, keeping, lifecycle, reconcile, safe_mode, sending
 from generations.models import ApiAccount
 
 SOON = {"expires": dispatch.HEARD_FOR.seconds}  # a nudge that waited longer was repeated by a later tick
@@ -46,6 +46,12 @@ def compare() -> None:
     for account in books.unread():
         books.read(account)
     books.compare()
+
+
+@shared_task
+def clear() -> None:
+    """Every ten minutes: a piece of what the rules of the teams let go of, into the bin."""
+    keeping.clear()
 
 
 @shared_task

@@ -16,6 +16,7 @@ from generations.views import (
     settings,
     spend,
     steering,
+    storage,
     team,
     welcome,
 )
@@ -90,6 +91,8 @@ urlpatterns = [
     path("team/rules", steering.set_rule, name="set_rule"),
     path("team/rules/<int:pk>/remove", steering.remove_rule, name="remove_rule"),
     path("team/time-zone", steering.set_time_zone, name="set_time_zone"),
+    path("storage", storage.page, name="storage"),
+    path("storage/rule", storage.set_rule, name="set_storage_rule"),
     path("settings", settings.page, name="settings"),
     path("settings/keys", settings.add_key, name="add_key"),
     path("settings/keys/<int:pk>/test", settings.test_key, name="test_key"),

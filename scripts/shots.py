@@ -34,6 +34,7 @@ PAGES = {
     "spend-mine": "/spend?view=mine",
     "approvals": "/approvals",
     "team": "/team",
+    "storage": "/storage?days=90",
     "settings": "/settings",
     "people": "/people",
     "you": "/you",

@@ -16,6 +16,8 @@ SHAPES = {"1440 light": (1440, 900, "light"), "1440 dark": (1440, 900, "dark"), 
 PASSWORD = "a long password of hers"
 SEED = """
 import datetime, json, uuid
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
 from django.utils import timezone
 from generations import accounts, catalogue, ledger, prompts
 from generations.models import (
@@ -60,11 +62,17 @@ made = {}
 for number, shape in enumerate([(1280, 720), (720, 1280), (1024, 1024)] * 4):
     ready = make("COMPLETED", f"A lone walker crests the dune, take {number}", upstream_id=f"vg_{number}", charged=1250,
                  **done)
-    Clip.objects.create(generation=ready, state="STORED", source_url="", file="clips/none.mp4", width=shape[0],
-                        height=shape[1], seconds=5.0, fps=24.0, sound=True, size=18400000, stored_at=now)
+    file = default_storage.save("clips/none.mp4", ContentFile(b"no video"))
+    Clip.objects.create(generation=ready, state="STORED", source_url="", file=file, width=shape[0],
+                        height=shape[1], seconds=5.0, fps=24.0, sound=True, size=8, stored_at=now)
     settle(ready, 1250)
     Forecast.objects.create(generation=ready, stage="queued", low=now - datetime.timedelta(minutes=1), high=now)
 made["ready"] = ready.pk
+broken = make("COMPLETED", "A lone walker, and the file is gone", upstream_id="vg_broken", charged=1250, **done)
+Clip.objects.create(generation=broken, state="DAMAGED", source_url="", file="clips/gone.mp4", size=8, stored_at=now,
+                    trouble="its file is missing from our storage")
+settle(broken, 1250)
+made["damaged"] = broken.pk
 made["rendering"] = make("PROCESSING", "A night train crosses the pass", upstream_id="vg_r", **sent).pk
 made["waiting"] = make("QUEUED", "Steam over the counter " + "and a very long prompt " * 20).pk
 failed = make("FAILED", "Harbour crane ballet, drone orbit", upstream_id="vg_f", charged=0,
@@ -151,6 +159,7 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     paths |= {"second factor": "/accounts/2fa/", "is it you?": "/accounts/2fa/totp/activate/"}
     paths |= {"a link that opens nothing": "/join/nothing"}
     paths |= {"approvals": "/approvals", "team": "/team"}
+    paths |= {"storage": "/storage", "storage, what would go": "/storage?days=90", "storage, wrong": "/storage?days=x"}
     paths |= {"password": "/accounts/password/change/"}
     paths |= {"prompts": "/prompts", "a prompt": f"/prompts/{rows['prompt']}", "new prompt": "/prompts/new"}
     paths |= {

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import responses
 from django.core.management import CommandError, call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from generations import archive, keeping
-from generations.models import Clip, LedgerEntry, Team, User
+from generations.models import AuditEntry, Clip, Collection, Favourite, Generation, LedgerEntry, Media, Team, User
 from tests.makers import make_person
 from tests.test_gallery import VIDEO, make_clip
 
@@ -200,3 +202,156 @@ def test_a_check_since_a_day_leaves_out_what_is_older(mara, capsys):
 def test_a_day_that_is_none_is_named(day):
     with pytest.raises(CommandError, match="--since"):
         check("--since", day)
+
+
+# -- whose bytes they are ---------------------------------------------------------------------------------------------
+
+
+def test_what_is_kept_is_counted_by_person_and_for_admins_by_team(client, mara, team):
+    luc, other = make_person("luc@example.com"), make_person("far@example.com", team="Southlight")
+    whole_clip(mara), whole_clip(mara), whole_clip(luc), whole_clip(other)
+    Clip.objects.update(size=40_000_000, extra_size=2_000_000)
+    Media.objects.create(
+        team=team, owner=luc, kind="image", name="a", size=900_000, extra_size=100_000, width=1, height=1
+    )
+    mara.is_staff = True
+    mara.save()
+    assert [(str(row.whose), row.clips, row.bytes) for row in keeping.used_by_people(team)] == [
+        ("Mara", 2, 84_000_000),
+        ("Luc", 1, 43_000_000),
+    ]
+    assert [(str(row.whose), row.bytes) for row in keeping.used_by_teams()] == [
+        ("Northlight", 127_000_000),
+        ("Southlight", 42_000_000),
+    ]
+    client.force_login(mara)
+    said = client.get("/storage").content.decode()
+    assert "127.0 MB of Northlight" in said
+    assert "Southlight" in said
+
+
+def test_a_manager_does_not_read_of_other_teams(page, mara):
+    whole_clip(make_person("far@example.com", team="Southlight"))
+    assert "Southlight" not in page.get("/storage").content.decode()
+
+
+def test_the_storage_page_asks_the_same_number_of_queries_however_much_there_is(page, mara):
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as asked:
+            page.get("/storage?days=90")
+        return len(asked)
+
+    whole_clip(mara)
+    before = queries()
+    for number in range(4):
+        whole_clip(make_person(f"p{number}@example.com"))
+    assert queries() == before
+
+
+def test_damaged_clips_are_named_on_the_storage_page(page, mara):
+    clip = whole_clip(mara, prompt="A heron at dawn")
+    lose(clip)
+    with pytest.raises(CommandError):
+        check()
+    said = page.get("/storage").content.decode()
+    assert "Damaged clips" in said
+    assert f'href="/g/{clip.generation_id}"' in said
+
+
+# -- what a team lets go of -------------------------------------------------------------------------------------------
+
+
+def old_clip(owner: User, days: int = 100, **fields) -> Clip:
+    clip = whole_clip(owner, **fields)
+    Clip.objects.filter(pk=clip.pk).update(stored_at=timezone.now() - timedelta(days=days))
+    return clip
+
+
+def binned() -> set[int]:
+    return set(Generation.objects.exclude(binned_at=None).values_list("pk", flat=True))
+
+
+def test_nothing_goes_before_a_manager_says_so(mara):
+    old_clip(mara)
+    assert keeping.clear() == 0
+    assert binned() == set()
+
+
+def test_what_would_go_is_said_before_and_nothing_is_changed_by_that(page, mara, team):
+    old_clip(mara), old_clip(mara), whole_clip(mara)
+    answer = page.get("/storage?days=90").content.decode()
+    assert "2 clips, 4.2 MB, would go" in answer
+    team.refresh_from_db()
+    assert (team.clear_after, binned()) == (None, set())
+
+
+def test_the_rule_puts_old_clips_into_the_bin_and_leaves_the_books(page, mara, team):
+    old, new = old_clip(mara), whole_clip(mara)
+    books = list(LedgerEntry.objects.values())
+    page.post("/storage/rule", {"days": "90"})
+    assert keeping.clear() == 1
+    assert binned() == {old.generation_id}
+    assert list(LedgerEntry.objects.values()) == books
+    assert path_of(old).exists()
+    assert path_of(new).exists()
+    said = list(AuditEntry.objects.values_list("action", "what"))
+    assert said[0] == ("storage.rule", "Clips nobody holds on to: stay; now into the bin after 90 days")
+    assert said[1] == ("storage.cleared", "The team's rule put 1 clips (2.1 MB) into the bin")
+
+
+def heart(clip: Clip) -> None:
+    Favourite.objects.create(user=clip.generation.owner, generation=clip.generation)
+
+
+def collect(clip: Clip) -> None:
+    g = clip.generation
+    collection = Collection.objects.create(team=g.team, owner=g.owner, name="Best")
+    collection.items.create(generation=g, added_by=g.owner)
+
+
+def keep(clip: Clip) -> None:
+    Generation.objects.filter(pk=clip.generation_id).update(mark="keep")
+
+
+def damage(clip: Clip) -> None:
+    Clip.objects.filter(pk=clip.pk).update(state=Clip.State.DAMAGED)
+
+
+@pytest.mark.parametrize("hold", [heart, collect, keep, damage])
+def test_what_somebody_holds_on_to_stays(mara, team, hold):
+    hold(old_clip(mara))
+    keeping.set_rule(team, mara, 90)
+    assert (keeping.clear(), binned()) == (0, set())
+
+
+def test_a_rejected_clip_goes_and_another_teams_stays(mara, team):
+    old = old_clip(mara)
+    Generation.objects.filter(pk=old.generation_id).update(mark="reject")
+    old_clip(make_person("far@example.com", team="Southlight"))
+    keeping.set_rule(team, mara, 90)
+    keeping.clear()
+    assert binned() == {old.generation_id}
+
+
+def test_the_rule_works_in_small_pieces(mara, team, monkeypatch):
+    monkeypatch.setattr(keeping, "PIECE", 2)
+    for _ in range(5):
+        old_clip(mara)
+    keeping.set_rule(team, mara, 90)
+    assert [keeping.clear() for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_rule_that_is_switched_off_takes_nothing_more(page, mara, team):
+    keeping.set_rule(team, mara, 90)
+    page.post("/storage/rule", {"off": "1"})
+    old_clip(mara)
+    assert keeping.clear() == 0
+
+
+@pytest.mark.parametrize("typed", ["0", "6", "-5", "3651", "90.5", "ninety", "9" * 40, "\u0669\u0660", "90\x00"])
+def test_a_number_of_days_that_cannot_be_is_refused_in_words(page, mara, team, typed):
+    for answer in (page.get("/storage", {"days": typed}), page.post("/storage/rule", {"days": typed})):
+        assert answer.status_code == 422
+        assert "Type a number of days from 7 to 3,650. Nothing was changed." in answer.content.decode()
+    team.refresh_from_db()
+    assert (team.clear_after, AuditEntry.objects.count()) == (None, 0)

@@ -147,6 +147,8 @@ TABLE: dict[str, Row] = {
     "set_rule": do(MANAGERS),
     "remove_rule": do(MANAGERS, "rule", elsewhere="403 403 404 404"),
     "set_time_zone": do(MANAGERS),
+    "storage": ask(MANAGERS),
+    "set_storage_rule": do(MANAGERS),
     # the site's people and teams
     "people": ask(ADMINS),
     "make_team": do(ADMINS),
@@ -188,6 +190,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_budget": {"window": "week", "over": "warn", "credits": "500"},
     "change_budget": {"over": "warn", "credits": "900"},
     "set_rule": {"mode": "sora2", "above": "7"},
+    "set_storage_rule": {"days": "90"},
     "set_time_zone": {"time_zone": "Europe/Berlin"},
     "make_team": {"name": "Eastlight", "time_zone": "UTC"},
     "add_prompt": {"title": "Dunes", "text": "A walker"},

@@ -169,6 +169,7 @@ CELERY_BEAT_SCHEDULER = "veevid_site.beat:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "generations.tasks.tick", "schedule": 1.0, "options": {"expires": 3}},
     "compare": {"task": "generations.tasks.compare", "schedule": 30.0, "options": {"expires": 20}},
+    "clear": {"task": "generations.tasks.clear", "schedule": 600.0, "options": {"expires": 300}},
 }
 
 # -- files ------------------------------------------------------------------------------------------------------------
