@@ -1,9 +1,23 @@
 """Who may see and do what: the only place that decides."""
 
+from collections import defaultdict
+from collections.abc import Iterable
+
 from django.contrib.auth.models import AnonymousUser
 from django.db.models import Q, QuerySet
 
-from generations.models import Clip, Collection, Generation, Media, Membership, Prompt, Team, User
+from generations.models import (
+    Clip,
+    Collection,
+    Generation,
+    Media,
+    Membership,
+    Notification,
+    Prompt,
+    Team,
+    User,
+    Webhook,
+)
 
 Role = Membership.Role
 
@@ -150,3 +164,36 @@ def deletable_media(user: User, team: Team) -> QuerySet[Media]:
     if may_manage(user, team):
         return rows
     return rows.filter(owner=user) if may_generate(user, team) else rows.none()
+
+
+# -- what people are told ---------------------------------------------------------------------------------------------
+
+
+def admins() -> QuerySet[User]:
+    return User.objects.filter(is_active=True, is_staff=True)
+
+
+def roles_in(teams: Iterable[int]) -> dict[int, dict[int, str]]:
+    """Who is in these teams and as what: team -> person -> role. Closed accounts are nobody. One query."""
+    found: dict[int, dict[int, str]] = defaultdict(dict)
+    rows = Membership.objects.filter(team__in=set(teams), user__is_active=True)
+    for team, person, role in rows.values_list("team", "user", "role"):
+        found[team][person] = role
+    return found
+
+
+def notifications_for(user: User) -> QuerySet[Notification]:
+    """What this person was told, as far as they may still see what it is about."""
+    audience = Notification.Audience
+    places = Membership.objects.filter(user=user)
+    seen = Q(audience=audience.OWN, team__in=places.values("team"))
+    if user.is_staff:
+        seen |= Q(audience__in=(audience.MANAGERS, audience.ADMINS))
+    else:
+        seen |= Q(audience=audience.MANAGERS, team__in=places.filter(role=Role.MANAGER).values("team"))
+    return Notification.objects.filter(seen, user=user, user__is_active=True)
+
+
+def webhooks_of(team: Team | None) -> QuerySet[Webhook]:
+    """A team's webhooks; without a team the site's. Whose they are to set: `may_manage` and `may_configure`."""
+    return Webhook.objects.filter(team=team, removed_at=None).order_by("pk")

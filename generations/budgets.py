@@ -6,9 +6,12 @@ second sees the first. Used is what was held or spent for generations confirmed 
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from django.db.models import Q, QuerySet, Sum
+from django.db.models import Case, DateField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from generations import catalogue
@@ -91,6 +94,44 @@ def room(budget: Budget, day: date, demo: bool) -> Room:
 
 def active(team: Team) -> QuerySet[Budget]:
     return Budget.objects.filter(team=team, ended_at=None).select_related("user", "project", "team").order_by("pk")
+
+
+def nearly_used(demo: bool, now: datetime | None = None) -> list[Room]:
+    """Every budget of which four fifths or more are used, in its running window. Always four queries."""
+    now = now or timezone.now()
+    zones = Team.objects.order_by().values_list("time_zone", flat=True).distinct()
+    today = [(zone, timezone.localdate(now, ZoneInfo(zone))) for zone in zones]
+    first, last = _edges(today, "first_day"), _edges(today, "last_day")
+    running = Budget.objects.filter(ended_at=None, credits__gt=0).select_related("user", "project", "team")
+    of: list[tuple[QuerySet[Budget], dict[str, Any]]] = [
+        (running.filter(user=None, project=None), {}),
+        (running.filter(user__isnull=False), {"user": OuterRef("user")}),
+        (running.filter(project__isnull=False), {"project": OuterRef("project")}),
+    ]
+    found = []
+    for rows, whose in of:
+        days = {"day__gte": OuterRef("first"), "day__lte": OuterRef("last")}
+        sums = DaySum.objects.filter(team=OuterRef("team"), demo=demo, **days, **whose).order_by().values("team")
+        forgiven = Case(When(forgiven_in=F("first"), then=F("forgiven")), default=Value(0))
+        counted = rows.annotate(first=first, last=last).annotate(
+            sum=Coalesce(Subquery(sums.annotate(sum=Sum(F("held") + F("spent"))).values("sum")), 0),
+            sum_held=Coalesce(Subquery(sums.annotate(sum=Sum("held")).values("sum")), 0),
+            fifths=(F("sum") - forgiven) * 5,
+        )
+        for budget in counted.filter(fifths__gte=F("credits") * 4).order_by("pk"):
+            found.append(Room(budget, budget.fifths // 5, budget.sum_held))
+    return found
+
+
+def _edges(today: list[tuple[str, date]], edge: str) -> Case:
+    """The first or the last day of each window, by the date that it is in the team's time zone."""
+    whens = []
+    for day in {day for _, day in today}:
+        there = [zone for zone, its in today if its == day]
+        for window in Window:
+            edge_day = getattr(Budget(window=window), edge)(day)
+            whens.append(When(window=window, team__time_zone__in=there, then=Value(edge_day)))
+    return Case(*whens, output_field=DateField())
 
 
 def rooms(team: Team, user: User, project: Project | None, demo: bool, day: date | None = None) -> list[Room]:

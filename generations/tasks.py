@@ -5,7 +5,19 @@ import socket
 
 from celery import shared_task
 
-from generations import approvals, archive, books, dispatch, keeping, lifecycle, reconcile, safe_mode, sending
+from generations import (
+    approvals,
+    archive,
+    books,
+    dispatch,
+    keeping,
+    lifecycle,
+    notify,
+    outbox,
+    reconcile,
+    safe_mode,
+    sending,
+)
 from generations.models import ApiAccount
 
 SOON = {"expires": dispatch.HEARD_FOR.seconds}  # a nudge that waited longer was repeated by a later tick
@@ -52,6 +64,26 @@ def compare() -> None:
 def clear() -> None:
     """Every ten minutes: a piece of what the rules of the teams let go of, into the bin."""
     keeping.clear()
+
+
+@shared_task
+def tell() -> None:
+    """Every ten seconds: what happened is written down for whom it concerns, and what waits in the outbox goes out."""
+    notify.sweep()
+    for pk in outbox.due():
+        deliver.apply_async((pk,), **SOON)
+
+
+@shared_task
+def deliver(pk: int) -> None:
+    following = outbox.deliver(pk)
+    if following:
+        deliver.apply_async((following,), **SOON)
+
+
+@shared_task
+def forget() -> None:
+    notify.forget()
 
 
 @shared_task

@@ -32,6 +32,7 @@ from generations.models import (
     Invitation,
     Media,
     Membership,
+    Notification,
     Project,
     Prompt,
     Quote,
@@ -39,6 +40,7 @@ from generations.models import (
     Submission,
     Team,
     User,
+    Webhook,
 )
 from tests.makers import make_account, make_order, make_person, price_is
 
@@ -90,6 +92,11 @@ TABLE: dict[str, Row] = {
     "spend": ask(ALL),
     "spend_csv": ask(ALL),
     "you": ask(ALL),
+    "choose_notifications": do(ALL),
+    "notifications": ask(ALL),
+    "read_all_notifications": do(ALL),
+    "follow_notification": ask(NOWHERE, "notification", own=ALL),
+    "read_notification": do(NOWHERE, "notification", own=ALL),
     "switch_team": do(ALL, "team_chosen"),
     "leave_team": do(ALL, "team"),
     "join": ask("ok ok ok ok", "token", elsewhere=ALL, nobody="ok"),
@@ -149,6 +156,9 @@ TABLE: dict[str, Row] = {
     "set_time_zone": do(MANAGERS),
     "storage": ask(MANAGERS),
     "set_storage_rule": do(MANAGERS),
+    "add_webhook": do(MANAGERS),
+    "test_webhook": do(MANAGERS, "webhook", elsewhere="403 403 404 404"),
+    "remove_webhook": do(MANAGERS, "webhook", elsewhere="403 403 404 404"),
     # the site's people and teams
     "people": ask(ADMINS),
     "make_team": do(ADMINS),
@@ -174,7 +184,12 @@ TABLE: dict[str, Row] = {
     "safe_mode_take_in": do(ADMINS),
     "safe_mode_release": do("403 403 403 422"),  # nothing is frozen
     "switch_model": do(ADMINS),
+    "set_low_balance": do(ADMINS),
+    "add_site_webhook": do(ADMINS),
+    "test_site_webhook": do(ADMINS, "site_webhook", **SITE),
+    "remove_site_webhook": do(ADMINS, "site_webhook", **SITE),
 }
+HOOK = {"name": "A chat", "shape": "slack", "url": "https://hooks.example.com/a", "kinds": ["budget"]}
 
 # What the views have to be given so that whoever may gets an ok.
 BODIES: dict[str, dict[str, Any]] = {
@@ -201,6 +216,10 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_key": {"secret": "vv_sk_another_0123456789"},
     "replace_key": {"secret": "vv_sk_another_0123456789"},
     "reserve_account": {"team": ""},
+    "set_low_balance": {"low_balance": "700"},
+    "add_webhook": HOOK,
+    "add_site_webhook": HOOK,
+    "read_all_notifications": {"until": "1"},
     "switch_model": {"mode": "sora2", "on": "0"},
     "compose_form": {"mode": "veo3", "generation_type": "text-to-video"},
     "compose_price": {"mode": "veo3", "generation_type": "text-to-video"},
@@ -304,6 +323,17 @@ class World:
 
     def invitation(self, team: Team, owner: User) -> Invitation:
         return Invitation.issue(team, "member", "", self.colleagues[team.pk])[0]
+
+    def notification(self, team: Team, owner: User) -> Notification:
+        told = {"user": owner, "team": team, "kind": "budget", "audience": "own"}
+        return Notification.objects.create(**told, key="budget:1", title="Your budget is used up")
+
+    def webhook(self, team: Team | None, owner: User) -> Webhook:
+        more = {"url": HOOK["url"], "secret": Webhook.new_secret(), "kinds": ["budget"], "made_by": owner}
+        return Webhook.objects.create(team=team, name="A chat", shape="signed", **more)
+
+    def site_webhook(self, team: Team, owner: User) -> Webhook:
+        return self.webhook(None, owner)
 
     def membership(self, team: Team, owner: User) -> Membership:
         return Membership.objects.get(team=team, user=self.colleagues[team.pk])

@@ -53,6 +53,16 @@ def hosts(name: str, default: str = "") -> list[str]:
     return found
 
 
+def places(name: str) -> list[str]:
+    """Hosts, each with its port."""
+    found = words(name)
+    for place in found:
+        host, _, number = place.rpartition(":")
+        if not (HOST.match(place) and host and number.isdigit() and "*" not in host):
+            raise wrong(name, "must be host:port, separated by commas, such as chat.internal:8065")
+    return [place.lower() for place in found]
+
+
 def http_url(name: str, default: str = "") -> str:
     """An http(s) URL without a trailing slash; empty stays empty."""
     value = text(name, default).rstrip("/")

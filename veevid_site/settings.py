@@ -54,6 +54,8 @@ OIDC_NAME = read.text("OIDC_NAME") or "your company’s account"
 OIDC_CLAIM, OIDC_GROUPS = read.groups("OIDC_GROUPS")
 if OIDC_GROUPS and not OIDC:
     raise ImproperlyConfigured("OIDC_ISSUER: is needed, too, when OIDC_GROUPS is set")
+# Where links in mails and webhooks lead. Without a name that people use there are none.
+SITE_URL = read.http_url("SITE_URL") or next((o for o in CSRF_TRUSTED_ORIGINS if "*" not in o), "")
 SECURE_CONTENT_TYPE_NOSNIFF = True
 SECURE_REFERRER_POLICY = "same-origin"
 X_FRAME_OPTIONS = "DENY"
@@ -160,16 +162,19 @@ CELERY_TASK_TIME_LIMIT = 420
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # Downloads have a queue of their own: they may take minutes, and nothing that has a time to keep stands behind them.
+# Mails and webhooks go there, too: a receiver that is slow to answer keeps no submission waiting.
 # A worker takes from both unless it is told otherwise; see programs.py.
 CELERY_TASK_DEFAULT_QUEUE = "dailies"
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("dailies", "fetches")]
-CELERY_TASK_ROUTES = {"generations.tasks.fetch": {"queue": "fetches"}}
+CELERY_TASK_ROUTES = {f"generations.tasks.{name}": {"queue": "fetches"} for name in ("fetch", "deliver")}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "veevid_site.beat:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
     "tick": {"task": "generations.tasks.tick", "schedule": 1.0, "options": {"expires": 3}},
     "compare": {"task": "generations.tasks.compare", "schedule": 30.0, "options": {"expires": 20}},
     "clear": {"task": "generations.tasks.clear", "schedule": 600.0, "options": {"expires": 300}},
+    "tell": {"task": "generations.tasks.tell", "schedule": 10.0, "options": {"expires": 10}},
+    "forget": {"task": "generations.tasks.forget", "schedule": 3600.0, "options": {"expires": 600}},
 }
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -254,6 +259,9 @@ SOCIALACCOUNT_PROVIDERS = {
         else [],
     }
 }
+
+# -- webhooks ---------------------------------------------------------------------------------------------------------
+WEBHOOK_HOSTS = read.places("WEBHOOK_HOSTS")
 
 # -- mail -------------------------------------------------------------------------------------------------------------
 vars().update(read.email("EMAIL_URL"))

@@ -11,6 +11,15 @@ from generations.models.accounts import (
 from generations.models.audit import AuditEntry
 from generations.models.fields import CannotDecrypt
 from generations.models.money import AppendOnly, Approval, ApprovalRule, Budget, DaySum, LedgerEntry
+from generations.models.notifications import (
+    Delivery,
+    Episode,
+    News,
+    Notification,
+    NotificationChoice,
+    Sweep,
+    Webhook,
+)
 from generations.models.people import (
     Invitation,
     Membership,
@@ -64,6 +73,8 @@ __all__ = [
     "CollectionItem",
     "DaySum",
     "Decision",
+    "Delivery",
+    "Episode",
     "Evidence",
     "Favourite",
     "Forecast",
@@ -77,7 +88,10 @@ __all__ = [
     "Mark",
     "Media",
     "Membership",
+    "News",
     "NotAllowed",
+    "Notification",
+    "NotificationChoice",
     "Project",
     "Prompt",
     "PromptStar",
@@ -89,10 +103,12 @@ __all__ = [
     "Status",
     "Stray",
     "Submission",
+    "Sweep",
     "SwitchedOff",
     "Tag",
     "Tagging",
     "Team",
     "User",
+    "Webhook",
     "check_time_zone",
 ]

@@ -80,6 +80,7 @@ class LedgerEntry(Added):
             models.Index(fields=["team", "at"]),
             models.Index(fields=["user", "at"]),
             models.Index(fields=["account", "at"]),
+            models.Index(fields=["at"], condition=Q(kind="outside"), name="spent_outside"),
         ]
         constraints = [
             models.UniqueConstraint(fields=["generation"], condition=Q(kind="hold"), name="held_once"),
@@ -245,7 +246,7 @@ class Approval(models.Model):
     decided_at = models.DateTimeField(null=True)
 
     class Meta:
-        indexes = [models.Index(fields=["verdict", "expires_at"])]
+        indexes = [models.Index(fields=["verdict", "expires_at"]), models.Index(fields=["decided_at"])]
 
     def __str__(self) -> str:
         return f"approval of {self.generation}"

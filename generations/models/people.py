@@ -171,6 +171,9 @@ class SiteRules(models.Model):
     """What admins decided for the whole site. One row at most; without it everything is as at first."""
 
     admins_need_second_factor = models.BooleanField(default=False)
+    low_balance = models.PositiveBigIntegerField(
+        default=500, help_text="Credits: an account with less is told of. 0: never."
+    )
 
     class Meta:
         constraints = [models.CheckConstraint(condition=models.Q(pk=1), name="one_row_of_site_rules")]

@@ -374,7 +374,7 @@ class Clip(models.Model):
     checked_at = models.DateTimeField(null=True, help_text="When `check_clips` last compared its file.")
 
     class Meta:
-        indexes = [models.Index(fields=["state", "fetch_at"])]
+        indexes = [models.Index(fields=["state", "fetch_at"]), models.Index(fields=["stored_at"])]
 
     def __str__(self) -> str:
         return f"clip of {self.generation}"

@@ -117,6 +117,7 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "may_generate": team is not None and access.may_generate(user, team),
         "may_manage": team is not None and access.may_manage(user, team),
         "decides": decides,
+        "unread": access.notifications_for(user).filter(in_app=True, read_at=None)[:100].count(),
         "to_decide": approvals.to_decide(user).count() if decides else 0,
     }
 

@@ -23,7 +23,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from generations import access, people
+from generations import access, notify, people
 from generations.models import Invitation, Membership, SiteRules, Team, User
 from generations.views import team as team_page
 from generations.views.gate import TEAM_IN_SESSION, Request, address_of, origin
@@ -260,8 +260,19 @@ def _show_you(request: Request, status: int = 200, **more: Any) -> HttpResponse:
         "second_factor": people.has_second_factor(request.user),
         "oidc": settings.OIDC_NAME if settings.OIDC else "",
         "connected": settings.OIDC and SocialAccount.objects.filter(user=request.user).exists(),
+        "choices": notify.choices_of(request.user),
+        "mail": settings.MAIL,
     }
     return render(request, "people/you.html", context | more, status=status)
+
+
+@login_required
+@require_POST
+def choose_notifications(request: Request) -> HttpResponse:
+    """By which ways one hears of what."""
+    notify.choose(request.user, request.POST.getlist("in_app"), request.POST.getlist("mail"))
+    messages.success(request, "Saved. It holds from the next notification on.")
+    return redirect(reverse("you") + "#notifications")
 
 
 @login_required

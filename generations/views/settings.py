@@ -18,9 +18,10 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from generations import access, accounts, catalogue, dispatch, waiting
-from generations.models import ApiAccount, ApiKey, BalanceReading, SwitchedOff, Team
-from generations.views.gate import Request
+from generations import access, accounts, budgets, catalogue, dispatch, forms, waiting, webhooks
+from generations.models import ApiAccount, ApiKey, BalanceReading, SiteRules, SwitchedOff, Team
+from generations.views import webhooks as hooks
+from generations.views.gate import Request, origin
 
 EVERYDAY = ("", "turn", "slots", "paused", "account")  # of dispatch.WAITING: no news, or said by the account's state
 
@@ -92,6 +93,8 @@ def _show(request: Request, status: int = 200, **more: Any) -> HttpResponse:
         "models": _models(),
         "demo_mode": _in_demo(),
         "welcome": "welcome" in request.GET,
+        "low_balance": (SiteRules.objects.first() or SiteRules()).low_balance,
+        **hooks.shown(None),
     }
     return render(request, "settings.html", context | more, status=status)
 
@@ -293,3 +296,47 @@ def _switch(mode: str, on: bool) -> bool:
             return False
         SwitchedOff.objects.get_or_create(mode=mode)
         return True
+
+
+# -- notifications ----------------------------------------------------------------------------------------------------
+
+
+@admins_only
+@require_POST
+def set_low_balance(request: Request) -> HttpResponse:
+    """Below how many credits of an account admins are told."""
+    typed = request.POST.get("low_balance", "")
+    try:
+        webhooks.set_low_balance(request.user, forms.amount(typed), **origin(request))
+    except budgets.CannotSet as no:
+        return _show(request, 422, low_wrong=str(no), low_balance=typed[:40])
+    messages.success(request, "Saved. It holds from now on.")
+    return redirect(reverse("settings") + "#low_balance")
+
+
+def _hooks(request: Request, status: int = 200, **more: Any) -> HttpResponse:
+    """The panel under htmx, else the whole page."""
+    if not request.htmx:
+        return _show(request, status, **more)
+    return render(request, "settings/_webhooks.html", hooks.shown(None) | {"alone": True} | more, status=status)
+
+
+@sensitive_post_parameters("url")
+@admins_only
+@require_POST
+def add_webhook(request: Request) -> HttpResponse:
+    said = hooks.added(request, None)
+    return _hooks(request, 422 if "hook_wrong" in said else 200, **said)
+
+
+@admins_only
+@require_POST
+def test_webhook(request: Request, pk: int) -> HttpResponse:
+    return _hooks(request, **hooks.tested(request, None, pk))
+
+
+@admins_only
+@require_POST
+def remove_webhook(request: Request, pk: int) -> HttpResponse:
+    hooks.removed(request, None, pk)
+    return _hooks(request) if request.htmx else redirect(reverse("settings") + "#webhooks")

@@ -24,7 +24,7 @@ from generations.views.gate import Request, current_team
 View = Callable[..., HttpResponse]
 Context = Callable[[Request, Team], dict[str, Any]]
 
-ORDER = ("members", "invitations", "projects", "budgets", "rules", "time_zone")
+ORDER = ("members", "invitations", "projects", "budgets", "rules", "time_zone", "webhooks")
 SECTIONS: dict[str, Context] = {}
 
 
