@@ -38,6 +38,7 @@ PAGES = {
     "settings": "/settings",
     "people": "/people",
     "you": "/you",
+    "notifications": "/notifications",
     "second-factor": "/accounts/2fa/",
     "link-closed": "/join/nothing",
     "password": "/accounts/password/change/",

@@ -19,7 +19,11 @@ import datetime, json, uuid
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
+<<<<<<< HEAD
 from generations import accounts, catalogue, ledger, prompts
+=======
+from generations import accounts, catalogue, ledger, notify, webhooks
+>>>>>>> 8ba7d59 (What webhooks are told, and why news is read off the rows)
 from generations.models import (
     ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
     Submission, User)
@@ -90,6 +94,7 @@ no = park(make("CANCELLED", "A crane at dusk", owner=jonas, finished_at=now), ve
           reason="Use the shorter one", decided_at=now)
 settle(no, 0)
 made["rejected"] = no.pk
+<<<<<<< HEAD
 text = "A lone {animal} crests the {place} at golden hour, slow push in, anamorphic flare"
 saved = prompts.save(team, mara, prompts.read("Golden hour", text, ["landscape", "slow"], True))
 prompts.edit(saved, jonas, prompts.read("Golden hour", text + ", dust in the air", ["landscape"]), 1)
@@ -97,6 +102,12 @@ prompts.star(saved, mara, True)
 Generation.objects.filter(status="COMPLETED").update(from_version=saved.versions.first())
 prompts.save(team, mara, prompts.read("Neon in the rain", "Neon on wet asphalt, a taxi passes"))
 made["prompt"] = saved.pk
+=======
+notify.sweep(now - datetime.timedelta(hours=1))
+notify.sweep()
+for whose in (team, None):
+    webhooks.add(whose, mara, "#producers", "slack", "https://hooks.slack.com/services/T0/B0/Xyzw1234", ["budget"])
+>>>>>>> 8ba7d59 (What webhooks are told, and why news is read off the rows)
 print(json.dumps(made))
 """
 
@@ -155,7 +166,7 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     paths = {"gallery": "/", "gallery, nothing matches": "/?q=zzz", "compose": "/new", "queue": "/queue"}
     paths |= {"compose from an image": "/new?type=image-to-video", "settings": "/settings"}
     paths |= {"spend": "/spend?view=team", "my spend": "/spend?view=mine", "404": "/nothing-is-here"}
-    paths |= {"people": "/people", "you": "/you"}
+    paths |= {"people": "/people", "you": "/you", "notifications": "/notifications"}
     paths |= {"second factor": "/accounts/2fa/", "is it you?": "/accounts/2fa/totp/activate/"}
     paths |= {"a link that opens nothing": "/join/nothing"}
     paths |= {"approvals": "/approvals", "team": "/team"}
@@ -209,6 +220,13 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     page.get_by_text("Type a whole number").wait_for()
     page.locator("#budgets summary").first.click()
     yield "team, something is wrong"
+    page.goto("/settings")
+    page.locator("#add-hook").click()
+    page.get_by_label("Name").fill("Producers")
+    page.get_by_label("Address").fill("http://127.0.0.1/a")
+    page.get_by_role("button", name="Add webhook").click()
+    page.get_by_text("has to begin with https").wait_for()
+    yield "settings, a webhook is not taken"
 
 
 def in_shape(browser: Browser, dailies: Dailies, shape: str, **more) -> BrowserContext:

@@ -31,7 +31,8 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
         self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.status, self.headers, self.body, self.drip = 200, {}, b"ok", 0.0
+        self.headers: dict[str, str] = {}
+        self.status, self.body, self.drip = 200, b"ok", 0.0
 
     @property
     def host(self) -> str:
@@ -107,7 +108,7 @@ def add(desk: Client, url: str, shape: str = "signed", **more: Any) -> Any:
 
 
 def secret_in(answer: Any) -> str:
-    return re.search(r'value="(whsec_[^"]+)"', answer.content.decode())[1]
+    return re.findall(r'value="(whsec_[^"]+)"', answer.content.decode())[0]
 
 
 def send_out(now: Any = None) -> None:

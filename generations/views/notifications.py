@@ -69,8 +69,9 @@ def follow(request: Request, pk: int) -> HttpResponse:
     """Leads to what it is about. Who went there has read it."""
     notification = get_object_or_404(_mine(request), pk=pk)
     _mark(_mine(request).filter(pk=pk))
-    if notification.kind == News.BUDGET and access.teams_of(request.user).filter(pk=notification.team_id).exists():
-        request.session[TEAM_IN_SESSION] = notification.team_id  # the team's page is that of the team one works in
+    team = notification.team
+    if notification.kind == News.BUDGET and team and access.teams_of(request.user).filter(pk=team.pk).exists():
+        request.session[TEAM_IN_SESSION] = team.pk  # the team's page is that of the team one works in
     return redirect(notification.get_absolute_url())
 
 
