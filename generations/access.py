@@ -102,13 +102,26 @@ def may_govern(user: User | AnonymousUser) -> bool:
     return may_configure(user)
 
 
-def generations_for(user: User) -> QuerySet[Generation]:
-    """Every generation this person may open: those of their teams."""
+def records_for(user: User) -> QuerySet[Generation]:
+    """Every generation of a person's teams, whatever became of its clip: what it cost and what happened stay."""
     return Generation.objects.filter(team__memberships__user=user)
 
 
+def generations_for(user: User) -> QuerySet[Generation]:
+    """Every generation this person works with: those of their teams, without the bin."""
+    return records_for(user).filter(binned_at=None)
+
+
 def clips_for(user: User) -> QuerySet[Clip]:
-    return Clip.objects.filter(generation__team__memberships__user=user)
+    """Without the bin: not a byte of what is in it is served."""
+    return Clip.objects.filter(generation__team__memberships__user=user, generation__binned_at=None)
+
+
+def bin_for(user: User) -> QuerySet[Generation]:
+    """What is in the bins of the teams that a person makes clips in, until it is deleted for good."""
+    makes = Membership.objects.filter(user=user, role__in=(Role.MEMBER, Role.MANAGER))
+    rows = records_for(user).filter(binned_at__isnull=False, cleared_at=None)
+    return rows.filter(team__in=makes.values("team"))
 
 
 def collections_for(user: User) -> QuerySet[Collection]:
@@ -197,3 +210,34 @@ def notifications_for(user: User) -> QuerySet[Notification]:
 def webhooks_of(team: Team | None) -> QuerySet[Webhook]:
     """A team's webhooks; without a team the site's. Whose they are to set: `may_manage` and `may_configure`."""
     return Webhook.objects.filter(team=team, removed_at=None).order_by("pk")
+
+
+# -- in order, and in the bin -------------------------------------------------------------------------------------------
+
+
+def may_organise(user: User, team: Team) -> bool:
+    """Tags, marks, collections and the bin are for those who make clips; viewers have their hearts."""
+    return may_generate(user, team)
+
+
+def may_change_collection(user: User, collection: Collection) -> bool:
+    """Its name and its end: whoever made it, and for a shared one the managers. All who organise put clips in."""
+    if not may_organise(user, collection.team):
+        return False
+    return collection.owner_id == user.pk or (not collection.private and may_manage(user, collection.team))
+
+
+def may_bin_any(user: User, team: Team) -> bool:
+    """Everybody's clips: managers and admins. Others that organise: their own."""
+    return may_manage(user, team)
+
+
+def may_bin(user: User, generation: Generation) -> bool:
+    if may_bin_any(user, generation.team):
+        return True
+    return generation.owner_id == user.pk and may_organise(user, generation.team)
+
+
+def may_erase(user: User, team: Team) -> bool:
+    """Out of the bin for good, before its time."""
+    return may_manage(user, team)

@@ -23,7 +23,7 @@ import requests
 from django.conf import settings
 from django.core.files import File
 from django.core.files.storage import Storage
-from django.db import DatabaseError
+from django.db import DatabaseError, transaction
 from django.db.models.fields.files import FieldFile
 from django.utils import timezone
 from urllib3.exceptions import HTTPError
@@ -44,6 +44,8 @@ GONE_AFTER = timedelta(hours=24)  # of dead links only
 MISSING = "its file is missing from our storage"
 SHORT = "its file has another length than it had"
 CHANGED = "its file has another content than it had"
+FILES = ("file", "poster", "preview")
+FACTS = ("width", "height", "seconds", "fps", "sound", "extra_size")
 LEFT_AFTER = 3600  # seconds; no fetch and no upload takes so long
 
 
@@ -310,6 +312,8 @@ def _store(clip: Clip, ends: float) -> bool:
         video = folder / "clip.mp4"
         with video.open("wb") as target:
             digest = _download(clip, target, ends)
+        if _lean_on_twin(clip, digest, video.stat().st_size):
+            return True
         _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
         film = develop(video, folder)
         name = uuid.uuid4().hex
@@ -327,14 +331,42 @@ def _store(clip: Clip, ends: float) -> bool:
         return _finish(clip, size=video.stat().st_size, sha256=digest, **facts)
 
 
+def _lean_on_twin(clip: Clip, digest: str, size: int) -> bool:
+    """The same content is kept once: a clip whose twin is kept takes over its files. True when it did."""
+    twin = Clip.objects.filter(sha256=digest, size=size, state=Clip.State.STORED).order_by("pk").first()
+    if twin is None or not look_over(twin):
+        return False
+    with transaction.atomic():
+        # Under its lock: until we name its files, nobody empties it out of the bin.
+        kept = Clip.objects.select_for_update().filter(pk=twin.pk, state=Clip.State.STORED, file=twin.file.name).first()
+        if kept is None:
+            return False
+        names = {name: getattr(kept, name).name for name in FILES}
+        facts = {name: getattr(kept, name) for name in FACTS}
+        ours = Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING)
+        return bool(ours.update(sha256=digest, size=size, **names, **_done(), **facts))
+
+
+def throw_away(clip: Clip) -> None:
+    """Removes the files of a clip that was deleted, but for those that another clip leans on. Raises OSError."""
+    others = Clip.objects.filter(sha256=clip.sha256).exclude(pk=clip.pk).exclude(state=Clip.State.DELETED)
+    for name in FILES:
+        field: FieldFile = getattr(clip, name)
+        if field and not others.filter(**{name: field.name}).exists():
+            field.storage.delete(str(field.name))
+    Clip.objects.filter(pk=clip.pk, state=Clip.State.DELETED).update(**dict.fromkeys(FILES, ""))
+
+
+def _done() -> dict[str, object]:
+    fields = {"state": Clip.State.STORED, "stored_at": timezone.now(), "fetch_at": None, "dead_since": None}
+    return {**fields, "trouble": ""}
+
+
 def _finish(clip: Clip, **facts: object) -> bool:
     """Writes that the files of a clip are kept. False, and they are gone, when another worker was first."""
-    names = {"file": clip.file.name, "poster": clip.poster.name, "preview": clip.preview.name}
-    done = {"state": Clip.State.STORED, "stored_at": timezone.now(), "fetch_at": None, "dead_since": None}
+    names = {name: getattr(clip, name).name for name in FILES}
     try:
-        stored = bool(
-            Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(trouble="", **names, **done, **facts)
-        )
+        stored = bool(Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(**names, **_done(), **facts))
     except DatabaseError:
         logger.exception("clip %s: the database refused it", clip.pk)
         # It may have been written nevertheless. Files that a row may name stay: when not even this can be asked, too.

@@ -17,6 +17,7 @@ from generations import (
     reconcile,
     safe_mode,
     sending,
+    wastebin,
 )
 from generations.models import ApiAccount
 
@@ -109,3 +110,8 @@ def check(pk: int) -> None:
 @shared_task
 def fetch(pk: int) -> None:
     archive.fetch(pk)
+
+
+@shared_task
+def empty_bin() -> None:
+    wastebin.empty()

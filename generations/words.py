@@ -1,8 +1,11 @@
 """Figures and times in words. Pure functions; the templates' filters are made of them."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would compute what begins with one of these
 
 
 def credits(number: int | None) -> str:
@@ -90,3 +93,8 @@ def ordinal_words(place: int) -> str:
         return "next in line"
     suffix = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place}{suffix} in line"
+
+
+def plain_cell(value: Any) -> Any:
+    """For a CSV. Text stays text: no spreadsheet takes it for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value

@@ -195,6 +195,7 @@
   on("submit", (event) => {
     const form = event.target;
     if (event.defaultPrevented || form.method !== "post") return;
+    if (event.submitter?.hasAttribute("data-stays")) return; // a download: the page stays and may be used again
     if (form.dataset.sent) event.preventDefault();
     form.dataset.sent = "1";
   });

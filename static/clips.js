@@ -115,6 +115,11 @@
     playing = { tile, video, scrub };
     video.play().catch(() => stop(tile));
   }
+  document.addEventListener("toggle-preview", ({ target }) => { // asked for by a key, so motion is wanted
+    if (!target.matches(".tile[data-preview]")) return;
+    if (playing?.tile === target) stop(target);
+    else preview(target);
+  });
   function approach(event) {
     const tile = event.target.closest?.(".tile[data-preview]");
     if (!tile || still() || playing?.tile === tile) return;

@@ -28,6 +28,8 @@ from generations.models import (
     ApprovalRule,
     Budget,
     Clip,
+    Collection,
+    CollectionItem,
     Generation,
     Invitation,
     Media,
@@ -134,6 +136,27 @@ TABLE: dict[str, Row] = {
     "share_prompt": do(MANAGERS, "prompt", own=MAKERS),
     "archive_prompt": do(MANAGERS, "prompt", own=MAKERS),
     "remove_prompt": do(MANAGERS, "prompt", own=MAKERS),
+    # in order: hearts are everybody's; the rest is for makers, the end of a clip for its owner and managers
+    "favourite": do(ALL, "picked"),
+    "mark": do(MAKERS, "picked"),
+    "tag": do(MAKERS, "picked"),
+    "untag": do(MAKERS, "picked"),
+    "collect": do(MAKERS, "picked"),
+    "uncollect": do(MAKERS, "picked_in"),
+    "throw": do(MANAGERS, "picked", own="403 ok ok ok"),
+    "restore": do("404 ok ok ok", "picked_binned"),
+    "erase": do("404 403 ok ok", "picked_binned"),
+    "zip": do(ALL, "picked"),
+    "bin": ask(MAKERS),
+    "bin_poster": ask("404 ok ok ok", "binned"),
+    "collections": ask(ALL),
+    "make_collection": do(MAKERS),
+    "collection": ask(ALL, "collection"),
+    "zip_collection": do(ALL, "collection"),
+    "rename_collection": do(MANAGERS, "collection", own="403 ok ok ok"),
+    "delete_collection": do(MANAGERS, "collection", own="403 ok ok ok"),
+    "rename_tag": do(MAKERS, "tagged", elsewhere="403 422 422 422"),
+    "delete_tag": do(MAKERS, "tagged", elsewhere="403 422 422 422"),
     # approvals: admins decide for every team, nobody for themselves
     "approvals": ask(MANAGERS),
     "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
@@ -194,6 +217,12 @@ HOOK = {"name": "A chat", "shape": "slack", "url": "https://hooks.example.com/a"
 # What the views have to be given so that whoever may gets an ok.
 BODIES: dict[str, dict[str, Any]] = {
     "decide": {"kind": "release"},
+    "mark": {"mark": "keep"},
+    "tag": {"tag": "Sea, sun"},
+    "untag": {"tag": "sea"},
+    "collect": {"collection": "new", "name": "Alpine"},
+    "make_collection": {"name": "Alpine"},
+    "rename_collection": {"seen": "First cut", "name": "Second cut"},
     "approve": {"shown": "140"},
     "reject": {"reason": "too dear"},
     "invite": {"role": "member", "email": ""},
@@ -288,6 +317,16 @@ class World:
         clip.save()
         return row
 
+    def binned(self, team: Team, owner: User) -> Generation:
+        row = self.clip(team, owner)
+        Generation.objects.filter(pk=row.pk).update(binned_at=timezone.now(), binned_by=owner)
+        return row
+
+    def collection(self, team: Team, owner: User) -> Collection:
+        made = Collection.objects.create(team=team, owner=owner, name="First cut")
+        CollectionItem.objects.create(collection=made, generation=self.clip(team, owner), added_by=owner)
+        return made
+
     def lost(self, team: Team, owner: User) -> Generation:
         return self.clip(team, owner, Clip.State.GONE)
 
@@ -355,6 +394,15 @@ class World:
             return [], {"team": team.pk}
         if of == "budgeted":
             return [], {"whom": f"project:{self.project(team, owner).pk}"}
+        if of == "picked":
+            return [], {"pick": self.clip(team, owner).pk}
+        if of == "picked_binned":
+            return [], {"pick": self.binned(team, owner).pk}
+        if of == "picked_in":
+            made = self.collection(team, owner)
+            return [], {"pick": made.generations.get().pk, "collection": made.pk}
+        if of == "tagged":
+            return [], {"seen": team.tags.create(name="sea").name, "name": "sea"}
         if of == "account":
             return [self.account.pk], {}
         if of == "confirmation":

@@ -124,6 +124,7 @@ TEMPLATES = [
         },
     }
 ]
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 12_000  # so that too many selected clips get a sentence instead of a bare 400
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
@@ -166,7 +167,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 # A worker takes from both unless it is told otherwise; see programs.py.
 CELERY_TASK_DEFAULT_QUEUE = "dailies"
 CELERY_TASK_QUEUES = [Queue(name, routing_key=name) for name in ("dailies", "fetches")]
-CELERY_TASK_ROUTES = {f"generations.tasks.{name}": {"queue": "fetches"} for name in ("fetch", "deliver")}
+CELERY_TASK_ROUTES = {f"generations.tasks.{name}": {"queue": "fetches"} for name in ("fetch", "deliver", "empty_bin")}
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULER = "veevid_site.beat:LivingScheduler"
 CELERY_BEAT_SCHEDULE = {
@@ -175,6 +176,7 @@ CELERY_BEAT_SCHEDULE = {
     "clear": {"task": "generations.tasks.clear", "schedule": 600.0, "options": {"expires": 300}},
     "tell": {"task": "generations.tasks.tell", "schedule": 10.0, "options": {"expires": 10}},
     "forget": {"task": "generations.tasks.forget", "schedule": 3600.0, "options": {"expires": 600}},
+    "empty_bin": {"task": "generations.tasks.empty_bin", "schedule": 300.0, "options": {"expires": 120}},
 }
 
 # -- files ------------------------------------------------------------------------------------------------------------
@@ -188,6 +190,7 @@ S3_REGION = read.matching("S3_REGION", r"[a-z0-9-]{1,40}", "the name of a region
 S3_DIRECT_DOWNLOADS = read.switch("S3_DIRECT_DOWNLOADS", False)
 if (S3_ENDPOINT_URL or S3_REGION or S3_DIRECT_DOWNLOADS) and not S3_BUCKET:
     raise ImproperlyConfigured("S3_BUCKET: is needed, too, when another setting that begins with S3_ is set")
+BIN_DAYS = 30  # what people delete can be taken back for so long
 DISK_FLOOR = 500 * 1024**2  # bytes; with less room than this nothing new is sent
 STATIC_URL = "static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]

@@ -173,9 +173,13 @@ class Generation(models.Model):
     marked_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     binned_at = models.DateTimeField(null=True, help_text="In the bin since then; its file goes after BIN_DAYS.")
     binned_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
+    cleared_at = models.DateTimeField(null=True, help_text="Deleted for good: the file is gone, row and books stay.")
 
     class Meta:
         indexes = [
+            models.Index(
+                fields=["team", "-binned_at"], condition=models.Q(binned_at__isnull=False), name="generations_in_bin"
+            ),
             models.Index(fields=["team", "-id"]),
             models.Index(fields=["status", "next_look_at"]),
             models.Index(fields=["status", "-finished_at"]),
@@ -349,6 +353,7 @@ class Clip(models.Model):
         STORED = "STORED", "Kept here"
         GONE = "GONE", "Lost upstream"
         DAMAGED = "DAMAGED", "Damaged here"  # what was kept is missing or is not what it was
+        DELETED = "DELETED", "Deleted"  # by people, by way of the bin
 
     generation = models.OneToOneField(Generation, on_delete=models.PROTECT, related_name="clip")
     state = models.CharField(max_length=10, choices=State, default=State.PENDING)
@@ -374,7 +379,11 @@ class Clip(models.Model):
     checked_at = models.DateTimeField(null=True, help_text="When `check_clips` last compared its file.")
 
     class Meta:
-        indexes = [models.Index(fields=["state", "fetch_at"]), models.Index(fields=["stored_at"])]
+        indexes = [
+            models.Index(fields=["state", "fetch_at"]),
+            models.Index(fields=["stored_at"]),
+            models.Index(fields=["sha256"], name="clips_by_content"),
+        ]
 
     def __str__(self) -> str:
         return f"clip of {self.generation}"

@@ -10,9 +10,9 @@ from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from generations import access, catalogue, filters
+from generations import access, catalogue, filters, shelf
 from generations.filters import MARKS, STATUSES, Filters, WrongPlace
-from generations.models import Clip, Generation, Team, User
+from generations.models import Clip, Favourite, Generation, Team, User
 from generations.story import Desk
 from generations.views.gate import Request, current_team
 
@@ -101,9 +101,11 @@ def dressed(generation: Generation, desk: Desk, fresh: bool = False) -> dict[str
     }
 
 
-def tiles(rows: QuerySet[Generation]) -> QuerySet[Generation]:
-    """With all that a tile needs, in a constant number of queries."""
-    return rows.select_related("owner", "clip", "quote__account").prefetch_related("media__media")
+def tiles(rows: QuerySet[Generation], user: User) -> QuerySet[Generation]:
+    """With all that a tile needs, in a constant number of queries; `hearted` is this person's own heart."""
+    hearts = Favourite.objects.filter(user=user, generation=OuterRef("pk"))
+    rows = rows.select_related("owner", "clip", "quote__account").prefetch_related("media__media")
+    return rows.annotate(hearted=Exists(hearts))
 
 
 # -- the page ---------------------------------------------------------------------------------------------------------
@@ -121,10 +123,11 @@ def page(request: Request) -> HttpResponse:
         older = rows.filter(pk__lt=asked.after(team, place)) if place else rows
     except WrongPlace:
         return render(request, "gallery/wrong_place.html", context, status=400)
-    shown = list(tiles(older).order_by("-pk")[: PAGE + 1])
+    shown = list(tiles(older, request.user).order_by("-pk")[: PAGE + 1])
     more = shown[PAGE - 1].pk if len(shown) > PAGE else None
     desk = Desk()
     context["tiles"] = [dressed(generation, desk) for generation in shown[:PAGE]]
+    context["within"] = asked.url()[1:]  # by which the clip's page knows its neighbours
     context["more"] = more and asked.url(after=asked.place(team, more))
     fragment = request.htmx and place
     if not fragment:
@@ -136,6 +139,10 @@ def page(request: Request) -> HttpResponse:
             "chips": _chips(asked, request.user, team),
             "clear_search_url": asked.url(q=""),
             "clear_days_url": asked.url(**{"from": "", "to": ""}),
+            "picking": "select" in request.GET,
+            "select_url": asked.url(select=1),
+            "collections": access.collections_for(request.user).filter(team=team).order_by("name")[:CHOICES],
+            "tags_suggested": shelf.suggested(team),
             "all_url": asked.url(show="", favourite=""),
             "mine_url": asked.url(show="mine", favourite=""),
             "favourites_url": asked.url(show="", favourite=1),
@@ -149,5 +156,9 @@ def page(request: Request) -> HttpResponse:
 @require_safe
 def tile(request: Request, pk: int) -> HttpResponse:
     """One tile alone, as its card in progress asks for it."""
-    generation = get_object_or_404(tiles(access.generations_for(request.user)), pk=pk)
-    return render(request, "gallery/_tile.html", {"t": dressed(generation, Desk(), fresh=True)})
+    generation = get_object_or_404(tiles(access.generations_for(request.user), request.user), pk=pk)
+    return render(
+        request,
+        "gallery/_tile.html",
+        {"t": dressed(generation, Desk(), fresh=True), "within": request.GET.get("in", "")},
+    )

@@ -146,11 +146,16 @@ def ring() -> None:
     transaction.on_commit(_ring_now, robust=True)
 
 
-def _ring_now() -> None:
+def ring_bin() -> None:
+    """Tells a worker that files are to be removed. A bell that is missed is rung again by the beat."""
+    transaction.on_commit(lambda: _ring_now(tasks.empty_bin), robust=True)
+
+
+def _ring_now(task: Any = tasks.tick) -> None:
     """At most about two seconds: a person waits, and a broker that is away must not be waited for."""
     quickly = {"max_retries": 0, "socket_connect_timeout": 1, "socket_timeout": 1, "retry_on_timeout": False}
     try:
-        with tasks.tick.app.connection_for_write(transport_options=quickly) as connection:
-            tasks.tick.apply_async(connection=connection, retry=False, **tasks.SOON)
+        with task.app.connection_for_write(transport_options=quickly) as connection:
+            task.apply_async(connection=connection, retry=False, **tasks.SOON)
     except OperationalError as away:
         logger.warning("the broker is away; the next tick finds what is due (%s)", away)

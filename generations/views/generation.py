@@ -5,28 +5,31 @@ from typing import Any
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
-from django.http import HttpResponse
+from django.http import HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
-from generations import access, archive, lifecycle, reconcile, story
+from generations import access, archive, lifecycle, reconcile, story, wastebin
+from generations.filters import Filters
 from generations.models import UNFINISHED, Clip, Decision, Generation, PromptVersion, Status
 from generations.views.gallery import ratio, tiles
 from generations.views.gate import Request, ring
+from generations.views.selection import shelf_context
 from generations.words import credits
 
 LOST = (Clip.State.GONE, Clip.State.DAMAGED)
 
 
 def _find(request: Request, pk: int) -> Generation:
-    return get_object_or_404(tiles(access.generations_for(request.user)).select_related("team"), pk=pk)
+    return get_object_or_404(tiles(access.generations_for(request.user), request.user).select_related("team"), pk=pk)
 
 
 def _context(request: Request, generation: Generation) -> dict[str, Any]:
     clip = getattr(generation, "clip", None)
     if clip:
         archive.look_over(clip)  # a player for a file that is not there would say nothing
-    neighbours = access.generations_for(request.user).filter(team=generation.team).exclude(status=Status.CANCELLED)
+    asked = Filters.read(QueryDict(request.GET.get("in", "")[:2000]))  # the choice that the person came from
+    neighbours = asked.apply(request.user, generation.team)
     unclear = reconcile.unclear_submission(generation)
     moving = generation.status in UNFINISHED or bool(clip and clip.state == Clip.State.PENDING)
     return {
@@ -45,6 +48,7 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         "ratio": ratio(generation),
         "version": _saved_prompt(request, generation),
         "ghost": next((m.media for m in generation.media.all() if m.media), None),
+        "within": asked.url()[1:],
         "newer": neighbours.filter(pk__gt=generation.pk).order_by("pk").values_list("pk", flat=True).first(),
         "older": neighbours.filter(pk__lt=generation.pk).order_by("-pk").values_list("pk", flat=True).first(),
         "asked": getattr(generation, "approval", None) if generation.status == Status.AWAITING_APPROVAL else None,
@@ -52,6 +56,7 @@ def _context(request: Request, generation: Generation) -> dict[str, Any]:
         "may_cancel": generation.status in (Status.QUEUED, Status.AWAITING_APPROVAL)
         and access.may_cancel(request.user, generation),
         "may_generate": access.may_generate(request.user, generation.team),
+        **shelf_context(request, generation),
     }
 
 
@@ -61,9 +66,23 @@ def _saved_prompt(request: Request, generation: Generation) -> PromptVersion | N
     return rows.select_related("prompt").first() if generation.from_version_id else None
 
 
+def _gone(request: Request, generation: Generation) -> dict[str, Any]:
+    return {
+        "g": generation,
+        "facts": story.facts(generation),
+        "bin_until": wastebin.kept_until(generation),
+        "may_restore": access.bin_for(request.user).filter(pk=generation.pk).exists(),
+    }
+
+
 @login_required
 @require_safe
 def page(request: Request, pk: int) -> HttpResponse:
+    """Of a clip that was deleted: what became of it, what it cost, and how to have it back."""
+    binned = access.records_for(request.user).filter(pk=pk, binned_at__isnull=False)
+    gone = binned.select_related("team", "owner", "binned_by", "project").first()
+    if gone:
+        return render(request, "generation.html", _gone(request, gone))
     return render(request, "generation.html", _context(request, _find(request, pk)))
 
 

@@ -25,6 +25,7 @@ from generations.models import ApiAccount, Generation, Project, Status, Team, Us
 from generations.views import chart, meters
 from generations.views.gallery import Chip
 from generations.views.gate import Request, current_team
+from generations.words import plain_cell
 
 PAGE = 50
 PROMPT_START = 200  # characters of a prompt in the CSV
@@ -496,7 +497,6 @@ def _books_context(asked: Asked, part: reports.Part, page: str) -> dict[str, Any
 HEAD = ("Day,Time,Time zone,Team,Person,Project,Model,Status,Quoted credits,Charged credits,Held credits,Prompt").split(
     ","
 )
-FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")  # a spreadsheet would compute what begins with one of these
 
 
 class _Echo:
@@ -523,7 +523,7 @@ def _csv(part: reports.Part) -> Iterator[str]:
     writer = csv.writer(_Echo())
     yield "\ufeff" + writer.writerow(HEAD)  # with the mark by which spreadsheets know that it is UTF-8
     for generation in reports.every_line(part):
-        yield writer.writerow([_safe(value) for value in _cells(generation)])
+        yield writer.writerow([plain_cell(value) for value in _cells(generation)])
 
 
 def _cells(generation: Generation) -> list[str | int]:
@@ -542,8 +542,3 @@ def _cells(generation: Generation) -> list[str | int]:
         getattr(generation, "held", 0) or 0,
         generation.prompt[:PROMPT_START],
     ]
-
-
-def _safe(value: str | int) -> str | int:
-    """Text stays text: no spreadsheet takes it for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
