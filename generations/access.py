@@ -212,7 +212,7 @@ def webhooks_of(team: Team | None) -> QuerySet[Webhook]:
     return Webhook.objects.filter(team=team, removed_at=None).order_by("pk")
 
 
-# -- in order, and in the bin -------------------------------------------------------------------------------------------
+# -- in order, and in the bin ------------------------------------------------------------------------------------------
 
 
 def may_organise(user: User, team: Team) -> bool:
