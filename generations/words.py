@@ -1,5 +1,6 @@
 """Figures and times in words. Pure functions; the templates' filters are made of them."""
 
+import re
 from datetime import datetime, timedelta
 
 from django.utils import timezone
@@ -90,3 +91,31 @@ def ordinal_words(place: int) -> str:
         return "next in line"
     suffix = "th" if 10 <= place % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(place % 10, "th")
     return f"{place}{suffix} in line"
+
+
+BROWSERS = {
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Firefox": "Firefox",
+    "FxiOS": "Firefox",
+}
+BROWSERS |= {"Chrome": "Chrome", "CriOS": "Chrome", "Safari": "Safari"}  # the first that is named counts
+SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "CrOS": "ChromeOS", "Windows": "Windows"}
+SYSTEMS |= {"Mac OS X": "macOS", "Linux": "Linux"}
+
+PREVIEWS = re.compile(
+    r"(?<!cu)bot\b|crawler|spider|externalhit|whatsapp|skypeuripreview", re.IGNORECASE
+)  # Cubot makes phones
+
+
+def client_words(agent: str) -> str:
+    """What somebody looks with, roughly: `Chrome on Android`. Too little to tell people apart."""
+    browser = next((name for mark, name in BROWSERS.items() if mark in agent), "Another program")
+    system = next((name for mark, name in SYSTEMS.items() if mark in agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def makes_previews(agent: str) -> bool:
+    """Whether this is one of the programs that fetch a page when its link is pasted into a chat."""
+    return bool(PREVIEWS.search(agent))
