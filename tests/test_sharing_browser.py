@@ -101,7 +101,7 @@ def test_a_link_with_a_password_is_watched_elsewhere_revoked_and_gone(mara: Page
 
         piece = video.evaluate("v => fetch(v.src, { headers: { Range: 'bytes=0-99' } }).then(said => said.status)")
         assert piece == 410
-        assert phone.reload().status == 410  # type: ignore[union-attr]
+        assert phone.reload().status == 410
         expect(phone.get_by_text("It was ended by the people who shared it.")).to_be_visible()
 
 
