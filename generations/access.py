@@ -2,9 +2,10 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from generations.models import (
     Clip,
@@ -14,6 +15,7 @@ from generations.models import (
     Membership,
     Notification,
     Prompt,
+    ShareLink,
     Team,
     User,
     Webhook,
@@ -36,6 +38,11 @@ def _has_role(user: User, team: Team, *roles: str) -> bool:
 def may_generate(user: User, team: Team) -> bool:
     """Members and managers spend; viewers watch."""
     return user.is_active and _has_role(user, team, Role.MEMBER, Role.MANAGER)
+
+
+def makes_anywhere(user: User) -> bool:
+    """Whether a person is more than a viewer in any team."""
+    return Membership.objects.filter(user=user, role__in=(Role.MEMBER, Role.MANAGER)).exists()
 
 
 def makers_of(team: Team) -> QuerySet[User]:
@@ -241,3 +248,58 @@ def may_bin(user: User, generation: Generation) -> bool:
 def may_erase(user: User, team: Team) -> bool:
     """Out of the bin for good, before its time."""
     return may_manage(user, team)
+
+
+# -- guests -----------------------------------------------------------------------------------------------------------
+
+
+def may_share(user: User, team: Team) -> bool:
+    """Members and managers show clips to people outside; viewers watch."""
+    return may_generate(user, team)
+
+
+def may_share_collection(user: User, collection: Collection) -> bool:
+    """A private collection only by its owner."""
+    return may_share(user, collection.team) and (not collection.private or collection.owner_id == user.pk)
+
+
+def may_share_for_ever(user: User, team: Team) -> bool:
+    return may_manage(user, team)
+
+
+def shareable(user: User) -> QuerySet[Generation]:
+    """Clips that are there, of this person's teams."""
+    return generations_for(user).filter(binned_at=None, clip__state=Clip.State.STORED)
+
+
+def links_for(user: User, team: Team) -> QuerySet[ShareLink]:
+    """The share links that a person sees and revokes: managers and admins all of the team, others their own."""
+    links = ShareLink.objects.filter(team=team)
+    return links if may_manage(user, team) else links.filter(made_by=user, team__memberships__user=user)
+
+
+def may_share_still(link: ShareLink) -> bool:
+    """A link lasts no longer than its maker's right to share what it shows."""
+    if link.of_collection:
+        return link.collection is not None and may_share_collection(link.made_by, link.collection)
+    return may_share(link.made_by, link.team)
+
+
+def closed_to_guests(link: ShareLink) -> str:
+    """Why a link opens nothing, for anybody: revoked, expired, or gone. Empty while it is open."""
+    if link.revoked_at:
+        return "revoked"
+    if link.expired:
+        return "expired"
+    return "" if may_share_still(link) else "gone"
+
+
+def shown_to_guests(link: ShareLink) -> QuerySet[Any]:
+    """The generations of a link, each with its `place`: the name guests know it by. What is in the bin is gone."""
+    if closed_to_guests(link):
+        return Generation.objects.none()
+    if link.of_collection:
+        found = Generation.objects.filter(places__collection=link.collection).annotate(place=F("places__pk"))
+    else:
+        found = Generation.objects.filter(shared__link=link).annotate(place=F("shared__pk"))
+    return found.filter(team=link.team, binned_at=None, clip__state=Clip.State.STORED).order_by("place")

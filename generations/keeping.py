@@ -15,7 +15,19 @@ from django.utils import timezone
 
 from generations import archive, audit
 from generations.budgets import CannotSet
-from generations.models import Clip, CollectionItem, Favourite, Generation, Mark, Media, Status, Team, User
+from generations.models import (
+    Clip,
+    CollectionItem,
+    Favourite,
+    Generation,
+    Mark,
+    Media,
+    SharedClip,
+    ShareLink,
+    Status,
+    Team,
+    User,
+)
 from generations.words import bytes_words
 
 CHUNK = 100  # clips that are looked at together
@@ -152,13 +164,15 @@ def _most_first(rows: list[Used]) -> list[Used]:
 def let_go(team: Team, days: int, now: datetime | None = None) -> QuerySet[Generation]:
     """Clips of a team that are older than so many days, and that nobody holds on to.
 
-    Held on to: marked as kept, somebody's favourite, in a collection. What is in the bin already is left out.
+    Held on to: marked as kept, somebody's favourite, in a collection, shown by an open share link. What is in the bin
+    already is left out.
     """
     before = (now or timezone.now()) - timedelta(days=days)
     here = OuterRef("pk")
     return Generation.objects.filter(
         ~Exists(Favourite.objects.filter(generation=here)),
         ~Exists(CollectionItem.objects.filter(generation=here)),
+        ~Exists(SharedClip.objects.filter(generation=here, link__in=ShareLink.open())),
         team=team,
         status=Status.COMPLETED,
         clip__state=Clip.State.STORED,

@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from generations import access, audit, budgets, lifecycle
+from generations import access, audit, budgets, lifecycle, sharing
 from generations.models import Generation, Invitation, Membership, SiteRules, Status, Team, User
 
 Role = Membership.Role
@@ -117,11 +117,12 @@ def _check_role(role: str) -> None:
 
 
 def _revoke_idle(who: User | None, person: User, origin: Origin) -> None:
-    """Ends the open invitations of somebody who may not make them any more: their links must not outlive them."""
+    """Ends the invitations and share links of somebody who may not make them any more: they must not outlive them."""
     for invitation in Invitation.open().filter(invited_by=person).select_related("team"):
         if not access.may_invite(person, invitation.team):
             Invitation.objects.filter(pk=invitation.pk, used_at=None).update(revoked_at=timezone.now())
             _say_revoked(who, invitation, origin)
+    sharing.revoke_idle(who, person, origin)
 
 
 # -- members of a team ------------------------------------------------------------------------------------------------

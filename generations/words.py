@@ -1,5 +1,6 @@
 """Figures and times in words. Pure functions; the templates' filters are made of them."""
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -98,3 +99,31 @@ def ordinal_words(place: int) -> str:
 def plain_cell(value: Any) -> Any:
     """For a CSV. Text stays text: no spreadsheet takes it for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+BROWSERS = {
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Firefox": "Firefox",
+    "FxiOS": "Firefox",
+}
+BROWSERS |= {"Chrome": "Chrome", "CriOS": "Chrome", "Safari": "Safari"}  # the first that is named counts
+SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "CrOS": "ChromeOS", "Windows": "Windows"}
+SYSTEMS |= {"Mac OS X": "macOS", "Linux": "Linux"}
+
+PREVIEWS = re.compile(
+    r"(?<!cu)bot\b|crawler|spider|externalhit|whatsapp|skypeuripreview", re.IGNORECASE
+)  # Cubot makes phones
+
+
+def client_words(agent: str) -> str:
+    """What somebody looks with, roughly: `Chrome on Android`. Too little to tell people apart."""
+    browser = next((name for mark, name in BROWSERS.items() if mark in agent), "Another program")
+    system = next((name for mark, name in SYSTEMS.items() if mark in agent), "")
+    return f"{browser} on {system}" if system else browser
+
+
+def makes_previews(agent: str) -> bool:
+    """Whether this is one of the programs that fetch a page when its link is pasted into a chat."""
+    return bool(PREVIEWS.search(agent))

@@ -154,7 +154,7 @@
   // -- back to the same place -----------------------------------------------------------------------------------------
   // The browser's Back and the clip page's way to the gallery lead to where it was left: filters, tiles, height.
   const LEFT = "gallery-left", RETURNING = "gallery-returning";
-  const gallery = one(".gallery", document);
+  const gallery = one(".gallery:not(.guest-gallery)", document);
   const here = () => location.pathname + location.search;
   const left = () => JSON.parse(sessionStorage.getItem(LEFT) ?? "null");
   const count = () => gallery.querySelectorAll(".tile").length;

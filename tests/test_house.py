@@ -27,6 +27,7 @@ FLOORS = {
         "reconcile",
         "accounts",
         "people",
+        "sharing",
         "uploads",
         "prompts",
         "story",

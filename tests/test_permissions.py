@@ -1,8 +1,9 @@
 """Who gets what answer at each address: one table, and every address of the urlconf has to be in it.
 
-Six people ask: nobody signed in, a viewer, a member and a manager of Northlight, a site's admin who is a plain member
-there, and a manager of Southlight. They ask for what is their own, what is a colleague's, and what is the other team's.
-A refusal must not have written a row or sent a request.
+Seven people ask: nobody signed in, a guest with a share link of Northlight, a viewer, a member and a manager of
+Northlight, a site's admin who is a plain member there, and a manager of Southlight. They ask for what is their own,
+what is a colleague's, and what is the other team's. A refusal must not have written a row or sent a request. The guest
+may what nobody may, and open links.
 """
 
 import re
@@ -21,7 +22,7 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
-from generations import catalogue, ledger, lifecycle, prompts
+from generations import catalogue, ledger, lifecycle, prompts, sharing
 from generations.models import (
     ApiAccount,
     Approval,
@@ -38,6 +39,7 @@ from generations.models import (
     Project,
     Prompt,
     Quote,
+    ShareLink,
     Status,
     Submission,
     Team,
@@ -82,6 +84,7 @@ MANAGERS = "403 403 ok ok"
 ADMINS = "403 403 403 ok"
 MAKERS_NOWHERE = "403 404 404 404"
 SITE = {"elsewhere": ADMINS}  # what belongs to no team
+SHARED = {"elsewhere": "ok ok ok ok", "nobody": "ok"}
 
 TABLE: dict[str, Row] = {
     # everybody's pages
@@ -157,6 +160,22 @@ TABLE: dict[str, Row] = {
     "delete_collection": do(MANAGERS, "collection", own="403 ok ok ok"),
     "rename_tag": do(MAKERS, "tagged", elsewhere="403 422 422 422"),
     "delete_tag": do(MAKERS, "tagged", elsewhere="403 422 422 422"),
+    # share links: whoever has one opens it
+    "share": ask(ALL, "shared", **SHARED),
+    "share_card": ask(ALL, "shared", **SHARED),
+    "share_embed": ask(ALL, "shared", **SHARED),
+    "share_unlock": do(ALL, "shared", **SHARED),
+    "share_clip": ask(ALL, "shared_clip", **SHARED),
+    "share_poster": ask(ALL, "shared_clip", **SHARED),
+    "share_preview": ask(ALL, "shared_clip", **SHARED),
+    "share_video": ask(ALL, "shared_clip", **SHARED),
+    "share_download": ask(ALL, "shared_clip", **SHARED),
+    "robots": ask(ALL, nobody="ok", also="POST DELETE"),
+    "share_new": ask(MAKERS, "to_share", also="POST", elsewhere="403 404 404 404"),
+    "share_links": ask(ALL),
+    "share_link": ask("404 404 ok ok", "link", own=ALL, also="POST"),
+    "revoke_share": do("404 404 ok ok", "link", own=ALL),
+    "revoke_shares": do(ALL, "maker", elsewhere=ALL),  # ends those links alone that the person sees
     # approvals: admins decide for every team, nobody for themselves
     "approvals": ask(MANAGERS),
     "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
@@ -225,6 +244,8 @@ BODIES: dict[str, dict[str, Any]] = {
     "rename_collection": {"seen": "First cut", "name": "Second cut"},
     "approve": {"shown": "140"},
     "reject": {"reason": "too dear"},
+    "share_new": {"lasts": "30"},
+    "share_link": {"lasts": "keep"},
     "invite": {"role": "member", "email": ""},
     "invite_anywhere": {"role": "member", "email": ""},
     "change_role": {"role": "viewer"},
@@ -291,6 +312,7 @@ class World:
         }
         self.stranger = make_person("stranger@example.com", team="Southlight", role="manager")
         make_person("another.manager@example.com", role="manager")
+        self.guests_token = self.link_to_a_clip(self.here)[1]
 
     # each returns the arguments of the address, and what the form has to say about it
 
@@ -377,6 +399,15 @@ class World:
     def membership(self, team: Team, owner: User) -> Membership:
         return Membership.objects.get(team=team, user=self.colleagues[team.pk])
 
+    def link_to_a_clip(self, team: Team) -> tuple[ShareLink, str]:
+        maker = self.colleagues[team.pk]
+        terms = sharing.Terms(may_download=True, embed_on="https://example.com")
+        return sharing.share_clips(maker, [self.clip(team, maker)], terms, "", {})
+
+    def link(self, team: Team, owner: User) -> ShareLink:
+        fields = {"digest": uuid.uuid4().hex, "expires_at": timezone.now() + timedelta(days=1)}
+        return ShareLink.objects.create(team=team, made_by=owner, **fields)
+
     def person(self, team: Team, owner: User) -> User:
         return self.colleagues[team.pk]
 
@@ -390,6 +421,15 @@ class World:
         """Of the address, and of the form."""
         if of == "token":
             return [Invitation.issue(team, "member", "", self.colleagues[team.pk])[1]], {}
+        if of == "shared":
+            return [self.link_to_a_clip(team)[1]], {}
+        if of == "shared_clip":
+            link, token = self.link_to_a_clip(team)
+            return [token, link.items.get().pk], {}
+        if of == "to_share":
+            return [], {"g": self.clip(team, owner).pk}
+        if of == "maker":
+            return [], {"person": self.link(team, owner).made_by_id}
         if of == "team_chosen":
             return [], {"team": team.pk}
         if of == "budgeted":
@@ -438,11 +478,13 @@ def word(answer: HttpResponseBase) -> str:
     return "ok" if answer.status_code in (200, 204, 206) else str(answer.status_code)
 
 
-def asked(person: User | None, method: str, name: str, args: list[Any], data: dict[str, Any]) -> str:
-    """Asks, and takes everything back. A refusal has written and sent nothing."""
+def asked(person: User | str | None, method: str, name: str, args: list[Any], data: dict[str, Any]) -> str:
+    """Asks, and takes everything back. A refusal has written and sent nothing. A guest is named by their token."""
     with transaction.atomic():
         client = Client()
-        if person:
+        if isinstance(person, str):
+            assert client.get(reverse("share", args=[person])).status_code == 200
+        elif person:
             client.force_login(person)
         wrote, sent = connection.connection.total_changes, len(responses.calls)
         answer = getattr(client, method.lower())(reverse(name, args=args) + QUERY.get(name, ""), data)
@@ -458,12 +500,13 @@ def upstream_answers() -> None:
     responses.get("https://veevid.ai/api/credits", json={"success": True, "balance": 5000})
 
 
-def cases(world: World, row: Row) -> Iterator[tuple[str, str, User | None, Team, User]]:
+def cases(world: World, row: Row) -> Iterator[tuple[str, str, User | str | None, Team, User]]:
     """(who and whose, what is expected, person, team of the object, its owner)"""
     here, there = world.here, world.there
     colleague, neighbour = world.colleagues[here.pk], world.colleagues[there.pk]
     of_team, own, elsewhere = row.them.split(), (row.own or row.them).split(), row.elsewhere.split()
     yield "nobody", row.nobody, None, here, colleague
+    yield "a guest", row.nobody, world.guests_token, here, colleague
     for place, name in enumerate(PEOPLE):
         person = world.people[name]
         yield f"{name}, own", own[place], person, here, person
@@ -489,7 +532,7 @@ def test_everybody_is_answered_as_the_table_says(name, world):
     upstream_answers()
     wrong = []
 
-    def check(case: str, expected: str, method: str, person: User | None, team: Team, owner: User) -> None:
+    def check(case: str, expected: str, method: str, person: User | str | None, team: Team, owner: User) -> None:
         with transaction.atomic():
             args, data = world.arguments(row.of, team, owner)
             said = asked(person, method, name, args, {} if method == "DELETE" else BODIES.get(name, {}) | data)

@@ -3,7 +3,7 @@
 import logging
 import re
 
-TOKEN = re.compile(r"((?:/|%2F)join(?:/|%2F))[A-Za-z0-9_-]+", re.IGNORECASE)
+TOKEN = re.compile(r"((?:/|%2F)(?:join|s)(?:/|%2F))[A-Za-z0-9_-]+", re.IGNORECASE)
 
 
 class HideTokens(logging.Filter):

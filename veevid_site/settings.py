@@ -140,8 +140,14 @@ if DATABASES["default"]["ENGINE"].endswith("sqlite3"):
 else:
     DATABASES["default"] |= {"CONN_MAX_AGE": 60, "CONN_HEALTH_CHECKS": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-# Sign-in limits are counted here. In the database, so that a broker that is away locks nobody out.
-CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
+# Who tries how often is counted here. In the database, so that a broker that is away locks nobody out.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "django_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond it some are forgotten, and with them what they limit
+    }
+}
 
 # -- the bell ---------------------------------------------------------------------------------------------------------
 BROKER_SOCKET = read.socket_path(DATA_DIR, "broker.sock")

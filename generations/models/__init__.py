@@ -32,6 +32,7 @@ from generations.models.people import (
 )
 from generations.models.prompts import Prompt, PromptStar, PromptTag, PromptVersion
 from generations.models.safe_mode import Freeze, Stray
+from generations.models.sharing import SharedClip, ShareLink, ShareView
 from generations.models.shelf import Collection, CollectionItem, Favourite, Tag, Tagging
 from generations.models.work import (
     NEXT,
@@ -99,6 +100,9 @@ __all__ = [
     "PromptVersion",
     "Quote",
     "SetupCode",
+    "ShareLink",
+    "ShareView",
+    "SharedClip",
     "SiteRules",
     "Status",
     "Stray",

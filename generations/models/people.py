@@ -11,6 +11,8 @@ from django.core.exceptions import ValidationError
 from django.db import models
 from django.utils import timezone
 
+from generations.models.tokens import ByToken
+
 
 class UserManager(BaseUserManager["User"]):
     """Makes people by e-mail address: there are no user names."""
@@ -121,15 +123,15 @@ class Project(models.Model):
         return self.name
 
 
-class Invitation(models.Model):
+class Invitation(ByToken):
     """A link that lets one person into one team, once. Only the hash of its token is kept; it is shown once."""
 
     LASTS = timedelta(days=7)
+    PURPOSE = b"dailies invitation"
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, related_name="invitations")
     role = models.CharField(max_length=10, choices=Membership.Role, default=Membership.Role.MEMBER)
     email = models.EmailField(blank=True, help_text="Whom it was meant for. Whoever has the link may use it.")
-    digest = models.CharField(max_length=64, unique=True)
     invited_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="invitations")
     created_at = models.DateTimeField(default=timezone.now)
     expires_at = models.DateTimeField()
@@ -146,20 +148,16 @@ class Invitation(models.Model):
     @classmethod
     def issue(cls, team: Team, role: str, email: str, invited_by: User) -> tuple["Invitation", str]:
         """Makes one, and returns it with its token, which nobody can read again."""
-        token = secrets.token_urlsafe(32)  # 256 bits
+        token, digest = cls.new_token()
         row = cls.objects.create(
             team=team,
             role=role,
             email=email,
-            digest=cls.digest_of(token),
+            digest=digest,
             invited_by=invited_by,
             expires_at=timezone.now() + cls.LASTS,
         )
         return row, token
-
-    @classmethod
-    def digest_of(cls, token: str) -> str:
-        return hashlib.sha256(b"dailies invitation" + token.encode()).hexdigest()
 
     @classmethod
     def open(cls) -> "models.QuerySet[Invitation]":

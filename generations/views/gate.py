@@ -7,6 +7,7 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
+from django.core.cache import cache
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
@@ -139,6 +140,16 @@ def address_of(request: HttpRequest) -> str:
         return str(ip_address(ClosedDoor().get_client_ip(request)))
     except (PermissionDenied, ValueError):
         return ""
+
+
+def too_many(request: HttpRequest, what: str, most: int, seconds: int = 300) -> bool:
+    """Whether this address did something as often as it may, until `seconds` after the last time. Counts this time."""
+    key = f"{what}:{address_of(request)}"
+    before = cache.get(key, 0)
+    if before >= most:
+        return True
+    cache.set(key, before + 1, seconds)
+    return False
 
 
 def ring() -> None:

@@ -14,6 +14,7 @@ from django.contrib.auth.decorators import login_required
 from django.db.models.fields.files import FieldFile
 from django.http import (
     Http404,
+    HttpRequest,
     HttpResponse,
     HttpResponseBase,
     HttpResponseNotModified,
@@ -80,7 +81,7 @@ def _pieces(file: FieldFile, start: int, length: int) -> Iterator[bytes]:
             yield piece
 
 
-def send(request: Request, file: FieldFile, content_type: str, etag: str) -> HttpResponseBase:
+def send(request: HttpRequest, file: FieldFile, content_type: str, etag: str) -> HttpResponseBase:
     """One stored file, whole or in part. Raises Missing (a 404) when storage has none."""
     try:
         size = file.size
@@ -112,7 +113,7 @@ def send(request: Request, file: FieldFile, content_type: str, etag: str) -> Htt
     return StreamingHttpResponse(body, status=206 if wanted else 200, content_type=content_type, headers=headers)
 
 
-def _send_clip(request: Request, clip: Clip) -> HttpResponseBase:
+def send_clip(request: HttpRequest, clip: Clip) -> HttpResponseBase:
     """The video of a clip. One that turns out to be missing is marked, so that its page says so."""
     try:
         return send(request, clip.file, "video/mp4", clip.sha256)
@@ -139,7 +140,7 @@ def _clip(request: Request, pk: int) -> Clip:
 @login_required
 @require_safe
 def video(request: Request, pk: int) -> HttpResponseBase:
-    return _send_clip(request, _clip(request, pk))
+    return send_clip(request, _clip(request, pk))
 
 
 @login_required
@@ -151,7 +152,7 @@ def download(request: Request, pk: int) -> HttpResponseBase:
     disposition = f'attachment; filename="{words}-{pk}.mp4"'
     if settings.S3_DIRECT_DOWNLOADS:
         return _straight_from_the_bucket(clip, disposition)
-    answer = _send_clip(request, clip)
+    answer = send_clip(request, clip)
     if answer.status_code in (200, 206):
         answer["Content-Disposition"] = disposition
     return answer

@@ -9,7 +9,6 @@ from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth import login
 from django.contrib.auth.decorators import login_required
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.core.mail import send_mail
 from django.db.models import Prefetch
@@ -26,7 +25,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from generations import access, notify, people
 from generations.models import Invitation, Membership, SiteRules, Team, User
 from generations.views import team as team_page
-from generations.views.gate import TEAM_IN_SESSION, Request, address_of, origin
+from generations.views.gate import TEAM_IN_SESSION, Request, origin, too_many
 from generations.views.settings import admins_only
 from generations.views.team import managers_only, section
 from generations.views.welcome import BACKEND, Newcomer
@@ -128,15 +127,6 @@ class NewPerson(Newcomer):
         return email
 
 
-def _too_many_wrong_links(request: HttpRequest) -> bool:
-    key = f"wrong-links:{address_of(request)}"
-    cache.add(key, 0, 300)
-    try:
-        return cache.incr(key) > WRONG_LINKS
-    except ValueError:  # it ran out this very moment
-        return False
-
-
 def _closed(request: HttpRequest, words: str, status: int) -> HttpResponse:
     return render(request, "people/link_closed.html", {"words": words}, status=status)
 
@@ -148,7 +138,7 @@ def join(request: HttpRequest, token: str) -> HttpResponse:
     """Where an invitation leads: one button for who is signed in, an account to make for who is not."""
     invitation = people.find_invitation(token)
     if invitation is None:
-        if _too_many_wrong_links(request):
+        if too_many(request, "wrong-links", WRONG_LINKS):
             return render(request, "429.html", status=429)
         ask = "Copy the whole link, or ask for a new one."
         return _closed(request, f"No invitation has this link. {ask} {people.NOTHING}", 404)

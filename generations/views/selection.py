@@ -64,6 +64,7 @@ def told(request: Request, done: Done, deed: str, unknown: int, *, gone: bool = 
     if not request.htmx:
         return back(request)
     context: dict[str, Any] = {"gone": done.pks if gone else [], "changed": []}
+    context["may_generate"] = access.makes_anywhere(request.user)
     if not gone:
         context["changed"] = tiles(access.generations_for(request.user), request.user).filter(pk__in=done.pks)
     if request.POST.get("part") == "shelf":
