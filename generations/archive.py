@@ -44,6 +44,13 @@ GONE_AFTER = timedelta(hours=24)  # of dead links only
 MISSING = "its file is missing from our storage"
 SHORT = "its file has another length than it had"
 CHANGED = "its file has another content than it had"
+#: How the files that are made of a clip are called, after the name that they share.
+SUFFIXES = {
+    "poster": ".webp",
+    "poster_medium": "-medium.webp",
+    "poster_small": "-small.webp",
+    "preview": "-preview.mp4",
+}
 LEFT_AFTER = 3600  # seconds; no fetch and no upload takes so long
 
 
@@ -312,24 +319,50 @@ def _store(clip: Clip, ends: float) -> bool:
             digest = _download(clip, target, ends)
         _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
         film = develop(video, folder)
-        name = uuid.uuid4().hex
-        extra = [folder / str(film["poster"]), folder / str(film["preview"])]
-        with shelf() as put:
-            for field, made, suffix in (
-                (clip.file, video, ".mp4"),
-                (clip.poster, extra[0], ".webp"),
-                (clip.preview, extra[1], "-preview.mp4"),
-            ):
-                with made.open("rb") as content:
-                    put(field, name + suffix, File(content))
+        made = {name: folder / str(film[name]) for name in SUFFIXES if film.get(name)}
+        _put(clip, {"file": video, **made})
         facts = {key: film[key] for key in ("width", "height", "seconds", "fps", "sound")}
-        facts["extra_size"] = sum(made.stat().st_size for made in extra)
+        facts["extra_size"] = sum(path.stat().st_size for path in made.values())
         return _finish(clip, size=video.stat().st_size, sha256=digest, **facts)
+
+
+def _put(clip: Clip, made: dict[str, Path]) -> None:
+    """Puts files into the storage, all or none, under a name that nothing had before."""
+    name = uuid.uuid4().hex
+    with shelf() as put:
+        for field, path in made.items():
+            with path.open("rb") as content:
+                put(getattr(clip, field), name + SUFFIXES.get(field, ".mp4"), File(content))
+
+
+def make_posters(clip: Clip) -> bool:
+    """Makes the posters and the preview of a kept clip anew, from its file. Raises CannotFetch, OSError.
+
+    False when the clip was changed meanwhile: then nothing has changed here.
+    """
+    before = {name: getattr(clip, name).name for name in SUFFIXES}
+    with workshop() as folder:
+        video = folder / "clip.mp4"
+        with clip.file.open("rb") as kept, video.open("wb") as copy:
+            shutil.copyfileobj(kept, copy, PIECE)
+        film = develop(video, folder)
+        made = {name: folder / str(film[name]) for name in SUFFIXES if film.get(name)}
+        size = sum(path.stat().st_size for path in made.values())
+        _put(clip, made)
+    now = {name: getattr(clip, name).name if name in made else "" for name in SUFFIXES}
+    same = Clip.objects.filter(pk=clip.pk, state=Clip.State.STORED, file=clip.file.name, poster=before["poster"])
+    changed = bool(same.update(**now, extra_size=size))
+    for name in (before if changed else now).values():
+        if name:
+            with suppress(OSError):
+                clip.file.storage.delete(name)
+    return changed
 
 
 def _finish(clip: Clip, **facts: object) -> bool:
     """Writes that the files of a clip are kept. False, and they are gone, when another worker was first."""
-    names = {"file": clip.file.name, "poster": clip.poster.name, "preview": clip.preview.name}
+    files = [getattr(clip, name) for name in Clip.FILES if getattr(clip, name)]
+    names = {field.field.name: field.name for field in files}
     done = {"state": Clip.State.STORED, "stored_at": timezone.now(), "fetch_at": None, "dead_since": None}
     try:
         stored = bool(
@@ -340,7 +373,7 @@ def _finish(clip: Clip, **facts: object) -> bool:
         # It may have been written nevertheless. Files that a row may name stay: when not even this can be asked, too.
         stored = Clip.objects.filter(pk=clip.pk, file=clip.file.name).exists()
     if not stored:
-        for field in (clip.file, clip.poster, clip.preview):
+        for field in files:
             field.delete(save=False)
     return stored
 

@@ -43,6 +43,7 @@ urlpatterns = [
     path("g/<int:pk>/video", media.video, name="video"),
     path("g/<int:pk>/download", media.download, name="download"),
     path("g/<int:pk>/poster", media.poster, name="poster"),
+    path("g/<int:pk>/poster/<int:width>", media.narrower_poster, name="narrower_poster"),
     path("g/<int:pk>/preview", media.preview, name="preview"),
     path("media/<uuid:key>", media.upload, name="upload"),
     path("media/<uuid:key>/poster", media.upload_poster, name="upload_poster"),

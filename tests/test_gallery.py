@@ -50,6 +50,7 @@ def make_clip(owner: User, **fields) -> Clip:
     )  # fmt: skip
     clip.file.save("a.mp4", ContentFile(VIDEO), save=False)
     clip.poster.save("a.webp", ContentFile(b"poster"), save=False)
+    clip.poster_small.save("s.webp", ContentFile(b"small"), save=False)
     clip.preview.save("p.mp4", ContentFile(b"preview"), save=False)
     clip.save()
     return clip
@@ -71,6 +72,15 @@ def test_the_newest_clip_stands_first(page, mara):
 def test_a_tile_has_the_true_ratio_of_its_clip(page, mara):
     make_clip(mara)
     assert "tile r-9x16" in page.get("/").content.decode()
+
+
+def test_a_poster_comes_in_the_widths_that_there_are(page, mara):
+    clip = make_clip(mara)
+    base = f"/g/{clip.generation_id}/poster"
+    html = page.get("/").content.decode()
+    assert f'srcset="{base}/320 320w, {base} 1080w"' in html
+    assert b"".join(page.get(f"{base}/320").streaming_content) == b"small"
+    assert page.get(f"{base}/640").status_code == page.get(f"{base}/{10**30}").status_code == 404
 
 
 def test_work_in_progress_asks_for_itself_and_a_clip_does_not(page, mara):
@@ -179,7 +189,7 @@ def test_an_attempt_that_was_refused_for_credits_is_in_the_story(page, mara):
 
 # -- who may see ------------------------------------------------------------------------------------------------------
 
-PATHS = ["", "/live", "/tile", "/video", "/download", "/poster", "/preview"]
+PATHS = ["", "/live", "/tile", "/video", "/download", "/poster", "/poster/320", "/preview"]
 
 
 @pytest.mark.parametrize("path", PATHS)
