@@ -83,21 +83,19 @@ def test_a_poster_comes_in_the_widths_that_there_are(page, mara):
     assert page.get(f"{base}/640").status_code == page.get(f"{base}/{10**30}").status_code == 404
 
 
-def test_work_in_progress_asks_for_itself_and_a_clip_does_not(page, mara):
+def test_work_in_progress_says_when_it_will_be_ready_and_what_is_asked_about_it(page, mara):
     working = make_generation(mara, Status.PROCESSING, sent_at=timezone.now())
-    tile = page.get(f"/g/{working.pk}/tile").content.decode()
-    assert f'hx-get="/g/{working.pk}/tile"' in tile
-    assert "ready in" in tile
+    html = page.get("/").content.decode()
+    assert f'name="tile" value="{working.pk}-PR' in html
+    assert "ready in" in html
     done = make_clip(mara)
-    tile = page.get(f"/g/{done.generation_id}/tile").content.decode()
-    assert "hx-get" not in tile
-    assert "data-fresh" in tile
+    assert f'value="{done.generation_id}-' not in page.get("/").content.decode()
 
 
 def test_longer_than_usual_says_so_and_stops_its_bar(page, mara):
     sent = timezone.now() - timedelta(minutes=10)
-    working = make_generation(mara, Status.PROCESSING, sent_at=sent)
-    tile = page.get(f"/g/{working.pk}/tile").content.decode()
+    make_generation(mara, Status.PROCESSING, sent_at=sent)
+    tile = page.get("/").content.decode()
     assert "Taking long" in tile
     assert 'width="95%"' in tile
 
@@ -189,7 +187,7 @@ def test_an_attempt_that_was_refused_for_credits_is_in_the_story(page, mara):
 
 # -- who may see ------------------------------------------------------------------------------------------------------
 
-PATHS = ["", "/live", "/tile", "/video", "/download", "/poster", "/poster/320", "/preview"]
+PATHS = ["", "/live", "/video", "/download", "/poster", "/poster/320", "/preview"]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -84,6 +84,7 @@ SITE = {"elsewhere": ADMINS}  # what belongs to no team
 TABLE: dict[str, Row] = {
     # everybody's pages
     "gallery": ask(ALL),
+    "gallery_live": ask(ALL),
     "healthz": Row("GET", ALL, nobody="ok", also="POST DELETE"),
     "theme": do(ALL),
     "welcome": ask(ALL, also="POST"),
@@ -110,7 +111,6 @@ TABLE: dict[str, Row] = {
     # clips, and every byte of them
     "generation": ask(ALL, "generation"),
     "generation_live": ask(ALL, "generation"),
-    "tile": ask(ALL, "generation"),
     "video": ask(ALL, "clip"),
     "download": ask(ALL, "clip"),
     "poster": ask(ALL, "clip"),
