@@ -141,7 +141,7 @@ def make_posters(video: Path, folder: Path, at: float) -> dict[str, str]:
                 break
     if chosen is None:
         raise ValueError("the file holds no frame")
-    made = {}
+    made: dict[str, str] = {}
     for name, width in POSTER_WIDTHS.items():
         if width < chosen.width or not made:
             size = _to_width(chosen.width, chosen.height, width)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
@@ -63,7 +64,7 @@ def dailies(tmp_path_factory) -> Iterator[Dailies]:
 
 
 @pytest.fixture(scope="module")
-def signed_in(dailies: Dailies, browser: Browser) -> dict:
+def signed_in(dailies: Dailies, browser: Browser) -> Any:
     with browser.new_context(base_url=dailies.url) as context:
         page = context.new_page()
         page.goto("/accounts/login/")
@@ -77,7 +78,7 @@ def signed_in(dailies: Dailies, browser: Browser) -> dict:
 @pytest.fixture
 def context(dailies: Dailies, browser: Browser, signed_in, request) -> Iterator[BrowserContext]:
     options = getattr(request, "param", {})
-    shape = {"width": 1280, "height": 800}
+    shape: Any = {"width": 1280, "height": 800}
     context = browser.new_context(base_url=dailies.url, storage_state=signed_in, viewport=shape, **options)
     yield context
     context.close()
@@ -108,7 +109,7 @@ def middle_tile(page: Page) -> Locator:
 
 
 def top_of(tile: Locator) -> float:
-    return tile.bounding_box()["y"]
+    return tile.evaluate("tile => tile.getBoundingClientRect().top")
 
 
 # -- growing, and coming back -----------------------------------------------------------------------------------------

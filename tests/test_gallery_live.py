@@ -44,8 +44,8 @@ class Open:
     def read(self, text: str) -> None:
         watch = re.search(r'<div id="watch".*?</div>\s*</div>', text, re.S)
         if watch:
-            self.url = html.unescape(re.search(r'hx-get="([^"]+)"', watch[0])[1])
-            self.pace = re.search(r'hx-trigger="every (\d+)s"', watch[0])[1]
+            self.url = html.unescape(re.findall(r'hx-get="([^"]+)"', watch[0])[0])
+            self.pace = re.findall(r'hx-trigger="every (\d+)s"', watch[0])[0]
             self.fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', watch[0]))
             self.pill = re.search(r"(\d+\+?) new", watch[0])
         found = re.findall(r'name="tile" value="(\d+)-([^"]*)"', text)

@@ -198,7 +198,8 @@ def live(request: Request) -> HttpResponse:
         return HttpResponse(status=204)  # the page of another team: reloading it leads on
     asked, since, now = Filters.read(query), filters.number(query.get("newest", "")), timezone.now()
     rows = access.generations_for(request.user).filter(team=team, pk__in=shown)
-    states = {pk: state(pk, *told, now) for pk, *told in rows.values_list("pk", "status", "clip__state")}
+    told = rows.values_list("pk", "status", "clip__state")
+    states = {pk: state(pk, status, clip, now) for pk, status, clip in told}
     arrived = asked.apply(request.user, team).filter(pk__gt=since)[:MOST_NEW].count() if since is not None else 0
     watch = Watch(team, asked, since, BUSY if any(states.values()) else IDLE, arrived)
     changed = [pk for pk, now_told in states.items() if now_told != shown[pk]]
