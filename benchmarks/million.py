@@ -81,10 +81,11 @@ WORDS = """
 INSERT INTO generations_promptwords SELECT id, generations_prompt_words(team_id, prompt) FROM generations_generation
 """
 CLIPS = """
-INSERT INTO generations_clip (generation_id, state, source_url, tries, trouble, file, poster, preview, size, sha256,
-    width, height, seconds, fps, sound, stored_at)
+INSERT INTO generations_clip (generation_id, state, source_url, tries, trouble, file, poster, poster_medium,
+    poster_small, preview, size, extra_size, sha256, width, height, seconds, fps, sound, stored_at)
 SELECT id, 'STORED', 'https://cdn.veevid.ai/' || id || '.mp4', 0, '', 'clips/' || id || '.mp4',
-    'clips/' || id || '.webp', 'clips/' || id || '-preview.mp4', 4000000, md5(id::text),
+    'clips/' || id || '.webp', 'clips/' || id || '-medium.webp', 'clips/' || id || '-small.webp',
+    'clips/' || id || '-preview.mp4', 4000000, 90000, md5(id::text),
     (ARRAY[1280, 720, 960])[1 + id % 3],
     (ARRAY[720, 1280, 960])[1 + id % 3], 8, 24, false, finished_at
 FROM generations_generation WHERE status = 'COMPLETED'

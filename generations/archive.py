@@ -44,8 +44,14 @@ GONE_AFTER = timedelta(hours=24)  # of dead links only
 MISSING = "its file is missing from our storage"
 SHORT = "its file has another length than it had"
 CHANGED = "its file has another content than it had"
-FILES = ("file", "poster", "preview")
 FACTS = ("width", "height", "seconds", "fps", "sound", "extra_size")
+#: How the files that are made of a clip are called, after the name that they share.
+SUFFIXES = {
+    "poster": ".webp",
+    "poster_medium": "-medium.webp",
+    "poster_small": "-small.webp",
+    "preview": "-preview.mp4",
+}
 LEFT_AFTER = 3600  # seconds; no fetch and no upload takes so long
 
 
@@ -316,18 +322,10 @@ def _store(clip: Clip, ends: float) -> bool:
             return True
         _keep(clip, LEASE + timedelta(seconds=DEVELOP_TIMEOUT))
         film = develop(video, folder)
-        name = uuid.uuid4().hex
-        extra = [folder / str(film["poster"]), folder / str(film["preview"])]
-        with shelf() as put:
-            for field, made, suffix in (
-                (clip.file, video, ".mp4"),
-                (clip.poster, extra[0], ".webp"),
-                (clip.preview, extra[1], "-preview.mp4"),
-            ):
-                with made.open("rb") as content:
-                    put(field, name + suffix, File(content))
+        made = {name: folder / str(film[name]) for name in SUFFIXES if film.get(name)}
+        _put(clip, {"file": video, **made})
         facts = {key: film[key] for key in ("width", "height", "seconds", "fps", "sound")}
-        facts["extra_size"] = sum(made.stat().st_size for made in extra)
+        facts["extra_size"] = sum(path.stat().st_size for path in made.values())
         return _finish(clip, size=video.stat().st_size, sha256=digest, **facts)
 
 
@@ -341,7 +339,7 @@ def _lean_on_twin(clip: Clip, digest: str, size: int) -> bool:
         kept = Clip.objects.select_for_update().filter(pk=twin.pk, state=Clip.State.STORED, file=twin.file.name).first()
         if kept is None:
             return False
-        names = {name: getattr(kept, name).name for name in FILES}
+        names = {name: getattr(kept, name).name for name in Clip.FILES}
         facts = {name: getattr(kept, name) for name in FACTS}
         ours = Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING)
         return bool(ours.update(sha256=digest, size=size, **names, **_done(), **facts))
@@ -350,11 +348,11 @@ def _lean_on_twin(clip: Clip, digest: str, size: int) -> bool:
 def throw_away(clip: Clip) -> None:
     """Removes the files of a clip that was deleted, but for those that another clip leans on. Raises OSError."""
     others = Clip.objects.filter(sha256=clip.sha256).exclude(pk=clip.pk).exclude(state=Clip.State.DELETED)
-    for name in FILES:
+    for name in Clip.FILES:
         field: FieldFile = getattr(clip, name)
         if field and not others.filter(**{name: field.name}).exists():
             field.storage.delete(str(field.name))
-    Clip.objects.filter(pk=clip.pk, state=Clip.State.DELETED).update(**dict.fromkeys(FILES, ""))
+    Clip.objects.filter(pk=clip.pk, state=Clip.State.DELETED).update(**dict.fromkeys(Clip.FILES, ""))
 
 
 def _done() -> dict[str, object]:
@@ -362,9 +360,43 @@ def _done() -> dict[str, object]:
     return {**fields, "trouble": ""}
 
 
+def _put(clip: Clip, made: dict[str, Path]) -> None:
+    """Puts files into the storage, all or none, under a name that nothing had before."""
+    name = uuid.uuid4().hex
+    with shelf() as put:
+        for field, path in made.items():
+            with path.open("rb") as content:
+                put(getattr(clip, field), name + SUFFIXES.get(field, ".mp4"), File(content))
+
+
+def make_posters(clip: Clip) -> bool:
+    """Makes the posters and the preview of a kept clip anew, from its file, also for its twins. Raises CannotFetch, OSError.
+
+    False when the clip was changed meanwhile: then nothing has changed here.
+    """
+    before = {name: getattr(clip, name).name for name in SUFFIXES}
+    with workshop() as folder:
+        video = folder / "clip.mp4"
+        with clip.file.open("rb") as kept, video.open("wb") as copy:
+            shutil.copyfileobj(kept, copy, PIECE)
+        film = develop(video, folder)
+        made = {name: folder / str(film[name]) for name in SUFFIXES if film.get(name)}
+        size = sum(path.stat().st_size for path in made.values())
+        _put(clip, made)
+    now = {name: getattr(clip, name).name if name in made else "" for name in SUFFIXES}
+    same = Clip.objects.filter(file=clip.file.name, poster=before["poster"]).exclude(state=Clip.State.DELETED)
+    changed = bool(same.update(**now, extra_size=size))
+    for name in (before if changed else now).values():
+        if name:
+            with suppress(OSError):
+                clip.file.storage.delete(name)
+    return changed
+
+
 def _finish(clip: Clip, **facts: object) -> bool:
     """Writes that the files of a clip are kept. False, and they are gone, when another worker was first."""
-    names = {name: getattr(clip, name).name for name in FILES}
+    files = [getattr(clip, name) for name in Clip.FILES if getattr(clip, name)]
+    names = {field.field.name: field.name for field in files}
     try:
         stored = bool(Clip.objects.filter(pk=clip.pk, state=Clip.State.PENDING).update(**names, **_done(), **facts))
     except DatabaseError:
@@ -372,7 +404,7 @@ def _finish(clip: Clip, **facts: object) -> bool:
         # It may have been written nevertheless. Files that a row may name stay: when not even this can be asked, too.
         stored = Clip.objects.filter(pk=clip.pk, file=clip.file.name).exists()
     if not stored:
-        for field in (clip.file, clip.poster, clip.preview):
+        for field in files:
             field.delete(save=False)
     return stored
 

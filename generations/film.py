@@ -1,4 +1,4 @@
-"""Looks into a video file and makes its poster and hover preview. Run as a short-lived process with a time-out:
+"""Looks into a video file and makes its posters and hover preview. Run as a short-lived process with a time-out:
 
     python -m generations.film VIDEO FOLDER
 
@@ -20,7 +20,7 @@ from av.container import InputContainer
 from av.error import FFmpegError
 from PIL import Image
 
-POSTER_SIDE = 960  # pixels, the longest
+POSTER_WIDTHS = {"poster": 1280, "poster_medium": 640, "poster_small": 320}  # pixels; a smaller video has fewer
 PREVIEW_SIDE = 480
 PREVIEW_SECONDS = 6.0
 PREVIEW_FPS = 15
@@ -43,6 +43,8 @@ class Film:
     sound: bool
     codec: str
     poster: str = ""
+    poster_medium: str = ""
+    poster_small: str = ""
     preview: str = ""
 
 
@@ -126,8 +128,11 @@ def _fit(width: int, height: int, side: int) -> tuple[int, int]:
     return max(int(width * scale) // 2 * 2, 2), max(int(height * scale) // 2 * 2, 2)
 
 
-def make_poster(video: Path, out: Path, at: float) -> None:
-    """One frame as WebP: the first at or after `at` seconds, else the last there is."""
+def make_posters(video: Path, folder: Path, at: float) -> dict[str, str]:
+    """One frame as WebP in several widths: the first at or after `at` seconds, else the last there is.
+
+    The names of the files that were made; a picture is never enlarged.
+    """
     chosen: Image.Image | None = None
     with _open(video) as file:
         for frame in file.decode(video=0):
@@ -136,9 +141,18 @@ def make_poster(video: Path, out: Path, at: float) -> None:
                 break
     if chosen is None:
         raise ValueError("the file holds no frame")
-    chosen.resize(_fit(chosen.width, chosen.height, POSTER_SIDE), Image.Resampling.LANCZOS).save(
-        out, "WEBP", quality=82, method=4
-    )
+    made: dict[str, str] = {}
+    for name, width in POSTER_WIDTHS.items():
+        if width < chosen.width or not made:
+            size = _to_width(chosen.width, chosen.height, width)
+            made[name] = f"{name}.webp"
+            chosen.resize(size, Image.Resampling.LANCZOS).save(folder / made[name], "WEBP", quality=80, method=4)
+    return made
+
+
+def _to_width(width: int, height: int, to: int) -> tuple[int, int]:
+    to = min(to, width)
+    return to, max(round(height * to / width), 1)
 
 
 def make_preview(video: Path, out: Path) -> None:
@@ -165,15 +179,15 @@ def make_preview(video: Path, out: Path) -> None:
 
 
 def develop(video: Path, folder: Path) -> Film:
-    """Probes a video and makes its poster and preview in `folder`. Raises ValueError as `probe` does."""
+    """Probes a video and makes its posters and preview in `folder`. Raises ValueError as `probe` does."""
     film = probe(video)
-    poster, preview = folder / "poster.webp", folder / "preview.mp4"
+    preview = folder / "preview.mp4"
     try:
-        make_poster(video, poster, min(film.seconds * 0.25, 2.0))
+        posters = make_posters(video, folder, min(film.seconds * 0.25, 2.0))
         make_preview(video, preview)
     except FFmpegError as error:
         raise ValueError(f"the video cannot be decoded ({error.strerror or 'unreadable'})") from None
-    return Film(**{**asdict(film), "poster": poster.name, "preview": preview.name})
+    return Film(**{**asdict(film), **posters, "preview": preview.name})
 
 
 def main(arguments: list[str]) -> int:

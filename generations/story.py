@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.utils import timezone
 
@@ -109,7 +109,7 @@ class Desk:
         return Place(generation.status, Status.QUEUED.label, shape, tone, notes=notes)
 
     def _rendering(self, generation: Generation, status: Status, shape: str, tone: str) -> Place:
-        elapsed = (self.now - (generation.sent_at or generation.created_at)).total_seconds()
+        elapsed = max((self.now - (generation.sent_at or generation.created_at)).total_seconds(), 0.0)
         ahead = self.outlook(generation.quote.account.demo)
         rest = ahead.rest(generation)
         if not rest:
@@ -129,6 +129,18 @@ def _notes(generation: Generation) -> list[str]:
     if generation.status == Status.CANCELLED:
         return ["Nothing charged"]
     return [f"{credits(generation.charged)} charged"] if generation.charged is not None else []
+
+
+#: One desk for all who look on within a few seconds: what waits, and how fast it goes, is the same for everybody.
+_SHARED_FOR = timedelta(seconds=3)
+_shared: list[Desk] = []
+
+
+def shared_desk() -> Desk:
+    """For open pages that ask again and again."""
+    if not _shared or not timedelta() <= timezone.now() - _shared[0].now < _SHARED_FOR:
+        _shared[:] = [Desk()]
+    return _shared[0]
 
 
 # -- the timeline -----------------------------------------------------------------------------------------------------

@@ -31,6 +31,7 @@ from generations.views import (
 
 urlpatterns = [
     path("", gallery.page, name="gallery"),
+    path("live", gallery.live, name="gallery_live"),
     path("healthz", gate.healthz, name="healthz"),
     path("theme", gate.choose_theme, name="theme"),
     path("welcome/", welcome.page, name="welcome"),
@@ -42,13 +43,13 @@ urlpatterns = [
     path("new/confirm", compose.confirm, name="compose_confirm"),
     path("g/<int:pk>", generation.page, name="generation"),
     path("g/<int:pk>/live", generation.live, name="generation_live"),
-    path("g/<int:pk>/tile", gallery.tile, name="tile"),
     path("g/<int:pk>/fetch", generation.fetch_again, name="fetch_again"),
     path("g/<int:pk>/decide", generation.decide, name="decide"),
     path("g/<int:pk>/cancel", generation.cancel, name="cancel"),
     path("g/<int:pk>/video", media.video, name="video"),
     path("g/<int:pk>/download", media.download, name="download"),
     path("g/<int:pk>/poster", media.poster, name="poster"),
+    path("g/<int:pk>/poster/<int:width>", media.narrower_poster, name="narrower_poster"),
     path("g/<int:pk>/preview", media.preview, name="preview"),
     path("media/<uuid:key>", media.upload, name="upload"),
     path("media/<uuid:key>/poster", media.upload_poster, name="upload_poster"),

@@ -189,7 +189,7 @@
     document.querySelectorAll(".stage").forEach(conduct);
     document.querySelectorAll(".tile[data-fresh][data-preview]").forEach((tile) => {
       tile.removeAttribute("data-fresh");
-      if (!still()) preview(tile);
+      if (!still() && !playing) preview(tile); // what somebody looks at plays on
     });
   }
   document.addEventListener("pointerover", (event) => event.pointerType === "mouse" && approach(event));

@@ -189,7 +189,7 @@ class Postgres:
             with tempfile.TemporaryDirectory() as folder:
                 env = clean_environment(DATABASE_URL=self.url("migrated"), DATA_DIR=folder)
                 for step in (["migrate", "-v0"], ["createcachetable"]):
-                    manage(env, *step)
+                    manage(env, *step, seconds=240)
             self.template = "migrated"
         name = f"dailies_{next(self.numbers)}"
         self.sql(f"CREATE DATABASE {name} TEMPLATE {self.template}")

@@ -13,16 +13,19 @@ import pytest
 import requests
 import time_machine
 from django.conf import settings as live
+from django.core.files.base import ContentFile
 from django.core.files.storage import FileSystemStorage
 from django.core.management import call_command
 from django.db import OperationalError
 from django.db.models.query import QuerySet
 from django.utils import timezone
+from PIL import Image
 
 from generations import archive, dispatch, veevid
 from generations.models import ApiAccount, Clip, Generation, Status
 from tests.makers import make_account, make_person
 from tests.stack import Simulator
+from tests.test_film import shoot
 from tests.test_gallery import make_generation
 
 pytestmark = [pytest.mark.django_db, pytest.mark.processes]
@@ -82,6 +85,25 @@ def test_a_clip_is_kept_with_its_poster_and_preview(finished, settings):
     assert finished.poster.open("rb").read(4) == b"RIFF"
     assert finished.preview.size > 1000
     assert leftovers(settings) == []
+
+
+def test_clips_that_were_kept_with_one_poster_get_the_others(finished, settings, tmp_path):
+    archive.fetch(finished.pk)
+    finished.refresh_from_db()
+    old, wide = finished.poster.name, shoot(tmp_path / "wide.mp4", 0.5, size=(700, 400))
+    finished.file.save("wide.mp4", ContentFile(wide.read_bytes()), save=False)
+    Clip.objects.filter(pk=finished.pk).update(file=finished.file.name, width=700)
+    call_command("make_posters")
+    finished.refresh_from_db()
+    widths = [Image.open(poster).width for poster in (finished.poster, finished.poster_medium, finished.poster_small)]
+    assert widths == [700, 640, 320]
+    assert finished.extra_size == sum(getattr(finished, name).size for name in archive.SUFFIXES)
+    assert not finished.poster.storage.exists(old)
+    assert leftovers(settings) == []
+    made = finished.poster.name
+    call_command("make_posters")
+    finished.refresh_from_db()
+    assert finished.poster.name == made, "there was nothing to do"
 
 
 def test_a_clip_is_fetched_once_however_often_it_is_announced(finished):

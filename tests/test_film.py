@@ -14,16 +14,18 @@ from generations import film
 RATE = 12
 
 
-def shoot(path: Path, seconds: float = 4, sound: bool = True, **options: Any) -> Path:
+def shoot(
+    path: Path, seconds: float = 4, sound: bool = True, size: tuple[int, int] = (160, 90), **options: Any
+) -> Path:
     """A small film. Options are those of the container; by default its index stands before its pictures."""
     if path.suffix == ".mp4" and not options:
         options = {"movflags": "+faststart"}
     with av.open(str(path), "w", options=options) as target:
         video = target.add_stream("libx264", rate=RATE)
-        video.width, video.height, video.pix_fmt = 160, 90, "yuv420p"
+        video.width, video.height, video.pix_fmt = *size, "yuv420p"
         hum = target.add_stream("aac", rate=22050, layout="mono") if sound else None
         for number in range(int(seconds * RATE)):
-            picture = Image.effect_noise((160, 90), number * 2 + 10).convert("RGB")
+            picture = Image.effect_noise(size, number * 2 + 10).convert("RGB")
             frame = av.VideoFrame.from_image(picture)
             frame.pts, frame.time_base = number, Fraction(1, RATE)
             target.mux(video.encode(frame))
@@ -67,6 +69,21 @@ def test_a_whole_film_of_every_kind_is_read(films, tmp_path, kind):
     assert abs(found.seconds - 4) < 0.2
     assert Image.open(tmp_path / found.poster).format == "WEBP"
     assert film.probe(tmp_path / found.preview).sound is False
+
+
+@pytest.mark.parametrize(
+    ("size", "widths"),
+    [((1920, 1080), {"poster": 1280, "poster_medium": 640, "poster_small": 320}),
+     ((720, 1280), {"poster": 720, "poster_medium": 640, "poster_small": 320}),
+     ((640, 480), {"poster": 640, "poster_small": 320}), ((160, 90), {"poster": 160})],
+)  # fmt: skip
+def test_posters_come_in_several_widths_and_never_enlarged(tmp_path, size, widths):
+    whole = shoot(tmp_path / "a.mp4", 0.5, sound=False, size=size)
+    made = film.make_posters(whole, tmp_path, 1)
+    found = {name: Image.open(tmp_path / path).size for name, path in made.items()}
+    assert {name: width for name, (width, _) in found.items()} == widths
+    for width, height in found.values():
+        assert abs(width / height - size[0] / size[1]) < 0.02
 
 
 @pytest.mark.parametrize("part", [0.3, 0.4, 0.6, 0.8, 0.9])
@@ -121,7 +138,7 @@ def test_a_playlist_does_not_bring_in_its_neighbour(tmp_path):
             film.develop(playlist, tmp_path)
         assert not (tmp_path / "poster.webp").exists()
         for read in (
-            lambda: film.make_poster(playlist, tmp_path / "p.webp", 0),
+            lambda: film.make_posters(playlist, tmp_path, 0),
             lambda: film.make_preview(playlist, tmp_path / "p.mp4"),
         ):
             with pytest.raises(ValueError, match="neither MP4, MOV nor WebM"):

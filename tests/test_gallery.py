@@ -50,6 +50,7 @@ def make_clip(owner: User, **fields) -> Clip:
     )  # fmt: skip
     clip.file.save("a.mp4", ContentFile(VIDEO), save=False)
     clip.poster.save("a.webp", ContentFile(b"poster"), save=False)
+    clip.poster_small.save("s.webp", ContentFile(b"small"), save=False)
     clip.preview.save("p.mp4", ContentFile(b"preview"), save=False)
     clip.save()
     return clip
@@ -73,21 +74,28 @@ def test_a_tile_has_the_true_ratio_of_its_clip(page, mara):
     assert "tile r-9x16" in page.get("/").content.decode()
 
 
-def test_work_in_progress_asks_for_itself_and_a_clip_does_not(page, mara):
+def test_a_poster_comes_in_the_widths_that_there_are(page, mara):
+    clip = make_clip(mara)
+    base = f"/g/{clip.generation_id}/poster"
+    html = page.get("/").content.decode()
+    assert f'srcset="{base}/320 320w, {base} 1080w"' in html
+    assert b"".join(page.get(f"{base}/320").streaming_content) == b"small"
+    assert page.get(f"{base}/640").status_code == page.get(f"{base}/{10**30}").status_code == 404
+
+
+def test_work_in_progress_says_when_it_will_be_ready_and_what_is_asked_about_it(page, mara):
     working = make_generation(mara, Status.PROCESSING, sent_at=timezone.now())
-    tile = page.get(f"/g/{working.pk}/tile").content.decode()
-    assert f'hx-get="/g/{working.pk}/tile"' in tile
-    assert "ready in" in tile
+    html = page.get("/").content.decode()
+    assert f'name="tile" value="{working.pk}-PR' in html
+    assert "ready in" in html
     done = make_clip(mara)
-    tile = page.get(f"/g/{done.generation_id}/tile").content.decode()
-    assert "hx-get" not in tile
-    assert "data-fresh" in tile
+    assert f'value="{done.generation_id}-' not in page.get("/").content.decode()
 
 
 def test_longer_than_usual_says_so_and_stops_its_bar(page, mara):
     sent = timezone.now() - timedelta(minutes=10)
-    working = make_generation(mara, Status.PROCESSING, sent_at=sent)
-    tile = page.get(f"/g/{working.pk}/tile").content.decode()
+    make_generation(mara, Status.PROCESSING, sent_at=sent)
+    tile = page.get("/").content.decode()
     assert "Taking long" in tile
     assert 'width="95%"' in tile
 
@@ -179,7 +187,7 @@ def test_an_attempt_that_was_refused_for_credits_is_in_the_story(page, mara):
 
 # -- who may see ------------------------------------------------------------------------------------------------------
 
-PATHS = ["", "/live", "/tile", "/video", "/download", "/poster", "/preview"]
+PATHS = ["", "/live", "/video", "/download", "/poster", "/poster/320", "/preview"]
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -89,6 +89,7 @@ SHARED = {"elsewhere": "ok ok ok ok", "nobody": "ok"}
 TABLE: dict[str, Row] = {
     # everybody's pages
     "gallery": ask(ALL),
+    "gallery_live": ask(ALL),
     "healthz": Row("GET", ALL, nobody="ok", also="POST DELETE"),
     "theme": do(ALL),
     "welcome": ask(ALL, also="POST"),
@@ -115,10 +116,10 @@ TABLE: dict[str, Row] = {
     # clips, and every byte of them
     "generation": ask(ALL, "generation"),
     "generation_live": ask(ALL, "generation"),
-    "tile": ask(ALL, "generation"),
     "video": ask(ALL, "clip"),
     "download": ask(ALL, "clip"),
     "poster": ask(ALL, "clip"),
+    "narrower_poster": ask(ALL, "clip_and_width"),
     "preview": ask(ALL, "clip"),
     "upload": ask(ALL, "upload"),
     "upload_poster": ask(ALL, "upload"),
@@ -335,6 +336,7 @@ class World:
         clip.stored_at = timezone.now()
         clip.file.save("a.mp4", ContentFile(b"video"), save=False)
         clip.poster.save("a.webp", ContentFile(b"poster"), save=False)
+        clip.poster_small.save("s.webp", ContentFile(b"small"), save=False)
         clip.preview.save("p.mp4", ContentFile(b"preview"), save=False)
         clip.save()
         return row
@@ -449,6 +451,8 @@ class World:
             price_is(140)
             order = make_order()
             return [], {"sealed": lifecycle.seal(owner, team, order, lifecycle.quote(order.billing))}
+        if of == "clip_and_width":
+            return [self.clip(team, owner).pk, 320], {}
         if of == "upload":
             return [self.upload(team, owner).key], {}
         return ([getattr(self, of)(team, owner).pk] if of else []), {}

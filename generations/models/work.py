@@ -6,6 +6,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.db.models.fields.files import FieldFile
 from django.urls import reverse
 from django.utils import timezone
 
@@ -365,7 +366,9 @@ class Clip(models.Model):
     dead_since = models.DateTimeField(null=True, help_text="Since when upstream serves no link to it any more.")
     expected_size = models.PositiveBigIntegerField(null=True, help_text="Bytes, as upstream's status named them.")
     file = models.FileField(upload_to="clips/%Y/%m/", blank=True)
-    poster = models.FileField(upload_to="clips/%Y/%m/", blank=True)
+    poster = models.FileField(upload_to="clips/%Y/%m/", blank=True, help_text="Of up to 1280 pixels.")
+    poster_medium = models.FileField(upload_to="clips/%Y/%m/", blank=True)
+    poster_small = models.FileField(upload_to="clips/%Y/%m/", blank=True)
     preview = models.FileField(upload_to="clips/%Y/%m/", blank=True)
     size = models.PositiveBigIntegerField(null=True)
     extra_size = models.PositiveBigIntegerField(default=0, help_text="Bytes of its poster and preview.")
@@ -378,6 +381,9 @@ class Clip(models.Model):
     stored_at = models.DateTimeField(null=True)
     checked_at = models.DateTimeField(null=True, help_text="When `check_clips` last compared its file.")
 
+    #: What of it lies in the storage: all of these go together.
+    FILES = ("file", "poster", "poster_medium", "poster_small", "preview")
+
     class Meta:
         indexes = [
             models.Index(fields=["state", "fetch_at"]),
@@ -387,6 +393,16 @@ class Clip(models.Model):
 
     def __str__(self) -> str:
         return f"clip of {self.generation}"
+
+    @property
+    def poster_width(self) -> int:
+        return min(self.width or 1280, 1280)
+
+    @property
+    def narrower(self) -> dict[int, FieldFile]:
+        """Its smaller posters, by their width in pixels."""
+        widths = ((320, self.poster_small), (640, self.poster_medium))
+        return {width: poster for width, poster in widths if poster}
 
 
 class Imported(models.Model):

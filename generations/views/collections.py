@@ -12,10 +12,11 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 
 from generations import access, shelf
+from generations.filters import Filters
 from generations.models import Clip, Collection, CollectionItem, Team
 from generations.shelf import CannotOrganise
 from generations.story import Desk
-from generations.views.gallery import dressed, tiles
+from generations.views.gallery import BUSY, IDLE, Watch, dressed, tiles
 from generations.views.gate import Request, current_team
 
 PAGE = 60
@@ -95,13 +96,17 @@ def _one(request: Request, collection: Collection, status: int = 200, **more: An
     rows = access.generations_for(request.user).filter(places__collection=collection).order_by("places__pk")
     pages = Paginator(tiles(rows, request.user), PAGE)
     shown, desk = pages.get_page(request.GET.get("page")), Desk()
+    drawn = [dressed(generation, desk) for generation in shown]
+    live = any(tile["state"] for tile in drawn)
     kept = rows.filter(clip__state=Clip.State.STORED).order_by()
     context = {
         "collection": collection,
         "page": shown,
-        "tiles": [dressed(generation, desk) for generation in shown],
+        "tiles": drawn,
+        "watch": Watch(collection.team, Filters(collection=collection.pk), None, BUSY if live else IDLE),
         "totals": kept.aggregate(number=Count("pk"), size=Sum("clip__size"), charged=Sum("charged")),
         "organises": access.may_organise(request.user, collection.team),
+        "may_share": access.may_share_collection(request.user, collection),
         "may_change": access.may_change_collection(request.user, collection),
         "name_length": shelf.NAME_LENGTH,
         "collections": access.collections_for(request.user).filter(team=collection.team).order_by("name"),

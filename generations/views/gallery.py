@@ -2,21 +2,27 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.shortcuts import render
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from generations import access, catalogue, filters, shelf
 from generations.filters import MARKS, STATUSES, Filters, WrongPlace
-from generations.models import Clip, Favourite, Generation, Team, User
-from generations.story import Desk
+from generations.models import UNFINISHED, Clip, Favourite, Generation, Status, Team, User
+from generations.story import Desk, shared_desk
 from generations.views.gate import Request, current_team
 
 PAGE = 40
+RETOLD = 15  # seconds after which a tile in progress says anew when it will be ready
+WATCHED = 150  # tiles in progress that one page asks about
+MOST_NEW = 100  # that are counted
+BUSY, IDLE = 3, 20  # seconds between two questions of an open page, with work in progress and without
 CHOICES = 200  # collections and tags that the bar offers
 RATIOS = {
     "16x9": 16 / 9,
@@ -77,6 +83,18 @@ def _chips(asked: Filters, user: User, team: Team) -> list[Chip]:
 # -- the tiles --------------------------------------------------------------------------------------------------------
 
 
+def state(pk: int, status: str, clip: str | None, now: datetime) -> str:
+    """What a tile in progress shows, in short: when this changes, it is to be shown anew. Empty for one that has ended.
+
+    What it says of the time to come is told anew every quarter of a minute; not of all tiles at once.
+    """
+    if status == Status.AWAITING_APPROVAL:
+        return f"{pk}-{status[:2]}"
+    if status in UNFINISHED or (status == Status.COMPLETED and clip in (None, Clip.State.PENDING)):
+        return f"{pk}-{status[:2]}{int(now.timestamp() + pk * 7) // RETOLD % 1000}"
+    return ""
+
+
 def ratio(generation: Generation) -> str:
     """The CSS class of the tile's shape: of the clip that is there, else of the one to come."""
     clip = getattr(generation, "clip", None)
@@ -98,6 +116,7 @@ def dressed(generation: Generation, desk: Desk, fresh: bool = False) -> dict[str
         "length": catalogue.length(generation.mode, generation.params),
         "ghost": next((m.media for m in generation.media.all() if m.media), None),
         "fresh": fresh,
+        "state": state(generation.pk, generation.status, clip and clip.state, timezone.now()),
     }
 
 
@@ -132,7 +151,9 @@ def page(request: Request) -> HttpResponse:
     fragment = request.htmx and place
     if not fragment:
         total, beyond = filters.counted(rows)
+        live = any(tile["state"] for tile in context["tiles"])
         context |= {
+            "watch": Watch(team, asked, None if place else newest(team), BUSY if live else IDLE),
             "total": total,
             "beyond": beyond,
             "misread": filters.misread(request.GET),
@@ -152,13 +173,47 @@ def page(request: Request) -> HttpResponse:
     return answer
 
 
+# -- what an open page asks again and again ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Watch:
+    """What an open page is told: how many clips came since it was made, and when to ask again."""
+
+    team: Team
+    filters: Filters
+    newest: int | None  # what was the newest generation then; None on a later page, which tells of nothing new
+    pace: int
+    arrived: int = 0
+
+    @property
+    def arrived_words(self) -> str:
+        return f"{self.arrived} new" if self.arrived < MOST_NEW else f"{MOST_NEW}+ new"
+
+
+def newest(team: Team) -> int:
+    return team.generations.order_by("-pk").values_list("pk", flat=True).first() or 0
+
+
 @login_required
 @require_safe
-def tile(request: Request, pk: int) -> HttpResponse:
-    """One tile alone, as its card in progress asks for it."""
-    generation = get_object_or_404(tiles(access.generations_for(request.user), request.user), pk=pk)
-    return render(
-        request,
-        "gallery/_tile.html",
-        {"t": dressed(generation, Desk(), fresh=True), "within": request.GET.get("in", "")},
-    )
+def live(request: Request) -> HttpResponse:
+    """One question for all tiles in progress on a page: only those that changed come back, or nothing at all (204)."""
+    team, query = current_team(request), request.GET
+    shown = {filters.number(text.partition("-")[0]) or 0: text for text in query.getlist("tile")[:WATCHED]}
+    if query.get("team") != str(team.pk):
+        return HttpResponse(status=204)  # the page of another team: reloading it leads on
+    asked, since, now = Filters.read(query), filters.number(query.get("newest", "")), timezone.now()
+    rows = access.generations_for(request.user).filter(team=team, pk__in=shown)
+    told = rows.values_list("pk", "status", "clip__state")
+    states = {pk: state(pk, status, clip, now) for pk, status, clip in told}
+    arrived = asked.apply(request.user, team).filter(pk__gt=since)[:MOST_NEW].count() if since is not None else 0
+    watch = Watch(team, asked, since, BUSY if any(states.values()) else IDLE, arrived)
+    changed = [pk for pk, now_told in states.items() if now_told != shown[pk]]
+    if not changed and [str(watch.pace), str(arrived)] == [query.get("pace"), query.get("arrived")]:
+        return HttpResponse(status=204)
+    desk = shared_desk()
+    shown_anew = tiles(rows.filter(pk__in=changed), request.user).order_by("-pk") if changed else []
+    context: dict[str, Any] = {"watch": watch, "within": asked.url()[1:]}
+    context["tiles"] = [dressed(generation, desk, fresh=True) for generation in shown_anew]
+    return render(request, "gallery/_live.html", context)

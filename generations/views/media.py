@@ -167,6 +167,16 @@ def poster(request: Request, pk: int) -> HttpResponseBase:
 
 @login_required
 @require_safe
+def narrower_poster(request: Request, pk: int, width: int) -> HttpResponseBase:
+    """A poster for small tiles. A width that there is none of is a 404."""
+    clip = _clip(request, pk)
+    if width not in clip.narrower:
+        raise Missing("There is no poster of this width.")
+    return send(request, clip.narrower[width], "image/webp", f"p{width}{clip.sha256}")
+
+
+@login_required
+@require_safe
 def preview(request: Request, pk: int) -> HttpResponseBase:
     clip = _clip(request, pk)
     return send(request, clip.preview, "video/mp4", f"v{clip.sha256}")
