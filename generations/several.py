@@ -95,6 +95,19 @@ def from_orders(orders: Sequence[Order], plan: Plan) -> Several:
     return several
 
 
+def from_batch(batch: Batch) -> Several:
+    """The form of a batch that was confirmed, to begin another one from."""
+    clips = list(batch.generations.order_by("position"))
+    several = Several(forms.remix(clips[0]), stop_after=str(batch.stop_after or ""))
+    several.shared.prompt = batch.template
+    several.texts = {name: "\n".join(given) for name, given in batch.values.items()}
+    sets = clips[: max(len(clips) // max(several.prompts, 1), 1)]
+    several.sets = {number: forms.remix(clip) for number, clip in enumerate(sets, start=1)}
+    for draft in several.sets.values():  # one set may take more media than another
+        several.shared.media |= draft.media
+    return several
+
+
 def add(several: Several, mode: str) -> str:
     """One more set. Says in a sentence why not."""
     if mode not in forms.visible_models():
@@ -114,20 +127,25 @@ def copy(several: Several, number: int) -> str:
     return ""
 
 
-def refit(several: Several) -> None:
-    """After any change: what each model still allows, with the shared type and media."""
+def settle(several: Several) -> None:
+    """Gives every set the shared type and media. Their settings stay as typed."""
     shared = several.shared
     if shared.generation_type not in catalogue.TYPES:
         shared.generation_type = "text-to-video"
     for draft in several.sets.values():
         draft.generation_type = shared.generation_type
     several.sets = {number: draft for number, draft in several.sets.items() if draft.mode in catalogue.MODELS}
-    able = several.able
-    for draft in able.values():
-        forms.refit(draft)
-    slots = {draft.mode: len(catalogue.media_slots(draft.mode, shared.generation_type)) for draft in able.values()}
+    slots = {each.mode: len(catalogue.media_slots(each.mode, shared.generation_type)) for each in several.able.values()}
     shared.mode = max(slots, key=lambda mode: slots[mode], default=_anything(shared.generation_type))
     forms.place_media(shared)
+    _share_media(several)
+
+
+def refit(several: Several) -> None:
+    """The same after a change of what decides: settings that a model does not allow any more take their default."""
+    settle(several)
+    for draft in several.able.values():
+        forms.refit(draft)
     _share_media(several)
 
 

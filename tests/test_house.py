@@ -19,6 +19,7 @@ FLOORS = {
         "webhooks",
         "safe_mode",
         "lifecycle",
+        "comparisons",
         "approvals",
         "steering",
         "books",
