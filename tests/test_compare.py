@@ -97,6 +97,11 @@ def test_ids_can_also_come_from_a_form_one_by_one(desk, three):
     assert desk.get(f"/compare?{query}").status_code == 200
 
 
+def test_what_was_selected_in_the_gallery_gets_an_address(desk, three):
+    answer = desk.post("/compare", {"pick": [clip.pk for clip in three]})
+    assert (answer.status_code, answer["Location"]) == (302, at(three))
+
+
 def test_a_number_said_twice_is_one_clip(desk, three):
     first, second, _ = (clip.pk for clip in three)
     assert text_of(desk.get(f"/compare?ids={first},{second},{first}")).count("<video") == 2

@@ -77,19 +77,19 @@ def test_they_become_ready_by_themselves_and_stand_side_by_side(page: Page):
     expect(page.locator(".cell [data-preview]")).to_have_count(3, timeout=120_000)
     page.get_by_role("button", name="Compare the chosen").click()
     expect(page.locator("[data-compare] video")).to_have_count(3)
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => video.readyState >= 2)")
+    page.wait_for_function("() => [...document.querySelectorAll('video')].every((video) => video.readyState >= 2)")
 
 
 def test_they_play_pause_and_seek_in_step(page: Page):
     page.get_by_role("button", name="Play all").click()
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => video.currentTime > 0.4)")
+    page.wait_for_function("() => [...document.querySelectorAll('video')].every((video) => video.currentTime > 0.4)")
     assert together(page)
     page.get_by_role("button", name="Pause all").click()
     assert page.evaluate("[...document.querySelectorAll('video')].every((video) => video.paused)")
     shortest = page.evaluate("Math.min(...[...document.querySelectorAll('video')].map((video) => video.duration))")
     longest = page.evaluate("Math.max(...[...document.querySelectorAll('video')].map((video) => video.duration))")
     page.get_by_label("Position in all clips").fill(str(round(1000 * (shortest / 2) / longest)))
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => !video.seeking)")
+    page.wait_for_function("() => [...document.querySelectorAll('video')].every((video) => !video.seeking)")
     assert all(abs(at - shortest / 2) < APART for at in times(page))
 
 
@@ -100,9 +100,9 @@ def test_the_keyboard_plays_and_steps_all_of_them(page: Page):
     page.wait_for_function("before => document.querySelector('video').currentTime > before + 0.5", arg=before[0])
     assert together(page)
     page.keyboard.press(" ")
-    page.wait_for_function("[...document.querySelectorAll('video')].some((video) => !video.paused)")
+    page.wait_for_function("() => [...document.querySelectorAll('video')].some((video) => !video.paused)")
     page.keyboard.press(" ")
-    page.wait_for_function("[...document.querySelectorAll('video')].every((video) => video.paused)")
+    page.wait_for_function("() => [...document.querySelectorAll('video')].every((video) => video.paused)")
 
 
 def test_sound_comes_from_one_at_a_time(page: Page):

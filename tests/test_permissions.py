@@ -117,7 +117,7 @@ TABLE: dict[str, Row] = {
     "batch": ask(ALL, "batch"),
     "batch_live": ask(ALL, "batch"),
     "batch_cancel": do(MANAGERS, "batch", own=ALL),
-    "compare": ask(ALL, "pair"),
+    "compare": ask(ALL, "pair", also="POST"),
     "compare_winner": do(MAKERS, "pair"),
     "compare_open_vote": do(MAKERS, "pair"),
     "compare_vote": do(ALL, "voting"),

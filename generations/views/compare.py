@@ -11,7 +11,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
 from django.utils import timezone
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from generations import access, catalogue, comparisons, dispatch
 from generations.models import Clip, Comparison, Generation, User
@@ -30,7 +30,8 @@ class CannotCompare(Exception):
 def _asked(request: HttpRequest) -> list[int]:
     """The ids of `ids=1,2,3` or `ids=1&ids=2`, each once. Raises CannotCompare."""
     given = request.POST if request.method == "POST" else request.GET
-    words = [word.strip() for text in given.getlist("ids") for word in text[:500].split(",") if word.strip()]
+    texts = given.getlist("ids") + given.getlist("pick")  # the gallery's selection has its own name for them
+    words = [word.strip() for text in texts for word in text[:500].split(",") if word.strip()]
     if not all(word.isascii() and word.isdigit() and len(word) < 18 for word in words):
         raise CannotCompare("The address of a comparison names clips by their numbers, such as ?ids=12,15.")
     ids = list(dict.fromkeys(int(word) for word in words))
@@ -69,9 +70,12 @@ def for_clips(view: Callable[[Request, list[Generation]], HttpResponse]) -> Call
 
 
 @login_required
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @for_clips
 def page(request: Request, clips: list[Generation]) -> HttpResponse:
+    """The clips of the address. What was selected in the gallery is posted, and gets an address."""
+    if request.method == "POST":
+        return _back(request, clips)
     return render(request, "compare.html", _context(request, clips))
 
 
