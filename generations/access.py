@@ -8,8 +8,10 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import F, Q, QuerySet
 
 from generations.models import (
+    Batch,
     Clip,
     Collection,
+    Comparison,
     Generation,
     Media,
     Membership,
@@ -303,3 +305,28 @@ def shown_to_guests(link: ShareLink) -> QuerySet[Any]:
     else:
         found = Generation.objects.filter(shared__link=link).annotate(place=F("shared__pk"))
     return found.filter(team=link.team, binned_at=None, clip__state=Clip.State.STORED).order_by("place")
+
+
+# -- batches and comparisons ------------------------------------------------------------------------------------------
+
+
+def batches_for(user: User) -> QuerySet[Batch]:
+    """Every batch this person may open: those of their teams."""
+    return Batch.objects.filter(team__memberships__user=user)
+
+
+def may_cancel_batch(user: User, batch: Batch) -> bool:
+    """One's own, or any of the team for a manager and an admin."""
+    return batch.owner_id == user.pk or may_see_team_spend(user, batch.team)
+
+
+def may_pick(user: User, comparison: Comparison) -> bool:
+    """Whoever makes clips in the team, while there is no winner; then who picked it, managers and admins."""
+    if may_manage(user, comparison.team):
+        return True
+    return may_generate(user, comparison.team) and comparison.decided_by_id in (None, user.pk)
+
+
+def may_close_vote(user: User, comparison: Comparison) -> bool:
+    """Who began it; managers of the team and admins."""
+    return comparison.opened_by_id == user.pk or may_manage(user, comparison.team)

@@ -370,7 +370,7 @@ def _put(clip: Clip, made: dict[str, Path]) -> None:
 
 
 def make_posters(clip: Clip) -> bool:
-    """Makes the posters and the preview of a kept clip anew, from its file, also for its twins. Raises CannotFetch, OSError.
+    """Makes the posters and the preview of a kept clip anew, and for its twins. Raises CannotFetch, OSError.
 
     False when the clip was changed meanwhile: then nothing has changed here.
     """

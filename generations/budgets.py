@@ -4,7 +4,7 @@ Everything here is read under the team's lock, in the transaction that takes the
 second sees the first. Used is what was held or spent for generations confirmed within the window.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -60,13 +60,23 @@ class OverBudget(Exception):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What budgets and rules say of a price. Hard budgets that do not fit are `refusing`."""
+    """What budgets and rules say of a price, or of several together. Hard budgets that do not fit are `refusing`."""
 
     rooms: list[Room]  # of every budget that applies
     refusing: list[Room]
     refused: list[str]  # the same, a sentence each
-    asking: list[str]  # why a manager has to approve, a sentence each
+    asking_each: list[list[str]]  # for each price, why a manager has to approve it, a sentence each
     warning: list[str]
+
+    @property
+    def asking(self) -> list[str]:
+        """The same for all of them together, each sentence once."""
+        return list(dict.fromkeys(sentence for each in self.asking_each for sentence in each))
+
+    @property
+    def parked(self) -> int:
+        """How many of them need approval."""
+        return sum(bool(each) for each in self.asking_each)
 
 
 def lock(team_id: int) -> Team:
@@ -155,17 +165,40 @@ def weigh(
     day: date | None = None,
 ) -> Verdict:
     """Says what one price would do. `held` credits of it are counted already, on its `day`; without one it is today."""
+    return weigh_all(team, user, project, [(mode, price)], demo, held=held, day=day)
+
+
+def weigh_all(
+    team: Team,
+    user: User,
+    project: Project | None,
+    wanted: Sequence[tuple[str, int]],
+    demo: bool,
+    *,
+    held: int = 0,
+    day: date | None = None,
+) -> Verdict:
+    """Says what several prices would do, each (model, price), all of them together.
+
+    A budget refuses or warns for their sum. Approval is asked for single ones: a rule looks at each price, and a budget
+    that parks takes them in their order for as long as they fit, as if they were confirmed one after the other.
+    """
     all_rooms = rooms(team, user, project, demo, day)
-    short = [room for room in all_rooms if price - held > room.left]
-    more = [room for room in short if price > held]  # what costs no more than before passes
-    asking = [f"{room.lacks(price - held)}." for room in more if room.budget.over == Over.PARK]
-    rules = ApprovalRule.objects.filter(Q(mode="") | Q(mode=mode), team=team, above__lt=price).order_by("mode")
+    more = sum(price for _, price in wanted) - held
+    short = [room for room in all_rooms if more > max(room.left, 0)]  # what costs no more than before passes
+    rules = list(ApprovalRule.objects.filter(team=team).order_by("mode"))
+    asking_each, so_far = [], -held
+    for mode, price in wanted:
+        so_far += price
+        hit = [in_words(rule) for rule in rules if rule.mode in ("", mode) and price > rule.above]
+        beyond = [room for room in short if room.budget.over == Over.PARK and so_far > max(room.left, 0)]
+        asking_each.append(hit + [f"{room.lacks(so_far)}." for room in beyond])
     return Verdict(
         rooms=all_rooms,
-        refusing=[room for room in more if room.budget.hard],
-        refused=[f"{room.lacks(price - held)}." for room in more if room.budget.hard],
-        asking=[in_words(rule) for rule in rules] + asking,
-        warning=[f"{room.lacks(price - held)}." for room in more if room.budget.over == Over.WARN],
+        refusing=[room for room in short if room.budget.hard],
+        refused=[f"{room.lacks(more)}." for room in short if room.budget.hard],
+        asking_each=asking_each,
+        warning=[f"{room.lacks(more)}." for room in short if room.budget.over == Over.WARN],
     )
 
 

@@ -1,6 +1,7 @@
 """When clips are likely ready: what people are told, and how often it held. outlook.py is the arithmetic behind it."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -80,17 +81,44 @@ class Outlook:
 
     def draft(self, who: User, team: Team, kind: pacing.Kind) -> Range:
         """Of a clip that is not confirmed yet: if it were now. Without an account that is open, from being sent on."""
-        mine = outlook.Turn(DRAFT, who.pk, team.pk, 0.0, self.kind(kind))
-        line = [mine if row[0] == DRAFT else self._turn(row) for row in self._waiting((DRAFT, who.pk, self.now))]
-        return self._play(line, DRAFT).get(DRAFT) or outlook.between(mine.kind.takes)
+        return self.drafts(who, team, [kind])
 
-    def _waiting(self, more: tuple[int, int, datetime] | None = None) -> list[tuple[Any, ...]]:
+    def drafts(self, who: User, team: Team, kinds: Sequence[pacing.Kind]) -> Range:
+        """When the last of several is ready, if they were confirmed together now."""
+        mine = {
+            DRAFT + place: outlook.Turn(DRAFT + place, who.pk, team.pk, 0.0, self.kind(kind))
+            for place, kind in enumerate(kinds)
+        }
+        more = [(number, who.pk, self.now) for number in mine]
+        line = [mine.get(row[0]) or self._turn(row) for row in self._waiting(more)]
+        alone = max((outlook.between(turn.kind.takes) for turn in mine.values()), key=lambda between: between[1])
+        return self._last(line, set(mine)) or alone
+
+    def rest_of(self, generations: Sequence[Generation]) -> Range | None:
+        """When the last of these is ready, which wait or render. None: nobody can tell."""
+        waiting = {generation.pk for generation in generations if generation.status == Status.QUEUED}
+        ends = []
+        if waiting:
+            last = self._last([self._turn(row) for row in self._waiting()], waiting)
+            if last is None:
+                return None
+            ends.append(last)
+        for generation in generations:
+            if generation.status in RENDERING and (rest := self.rest(generation)):
+                ends.append(outlook.between(rest))
+        return (max(low for low, _ in ends), max(high for _, high in ends)) if ends else None
+
+    def _last(self, line: list[outlook.Turn], numbers: set[int]) -> Range | None:
+        if not line or not self.accounts:
+            return None
+        return outlook.last(self._places(), line, self.load, numbers, self._lately())
+
+    def _waiting(self, more: Sequence[tuple[int, int, datetime]] = ()) -> list[tuple[Any, ...]]:
         """The line, in the order in which it will be sent."""
         rows: dict[int, tuple[Any, ...]] = {
             row[0]: row for row in dispatch.queued(self.demo, self.now).values_list(*TOLD)
         }
-        if more:
-            rows[more[0]] = more
+        rows |= {row[0]: row for row in more}
         under_way = Generation.objects.filter(quote__account__demo=self.demo, status__in=RENDERING)
         running = Counter(under_way.values_list("owner_id", flat=True))
         order = dispatch.in_turn(((pk, who, at) for pk, who, at, *_ in rows.values()), running)
@@ -103,11 +131,13 @@ class Outlook:
     def _play(self, line: list[outlook.Turn], only: int | None) -> dict[int, Range]:
         if not line or not self.accounts:
             return {}
+        return outlook.ready(self._places(), line, self.load, self._lately(), only)
+
+    def _lately(self) -> list[outlook.Turn]:
         newest = Generation.objects.filter(quote__account__demo=self.demo).exclude(status=Status.AWAITING_APPROVAL)
         since = self.now - timedelta(seconds=outlook.LATELY)
         rows = newest.order_by("-pk").values_list(*TOLD)[:NEWEST]
-        lately = [self._turn(row, -1) for row in rows if since < row[2] <= self.now]
-        return outlook.ready(self._places(), line, self.load, lately, only)
+        return [self._turn(row, -1) for row in rows if since < row[2] <= self.now]
 
     def _places(self) -> list[outlook.Place]:
         unknown = Q(status=Status.UNCONFIRMED, sent_at__gt=self.now - dispatch.UNKNOWN_HOLDS_A_SLOT)
@@ -147,6 +177,25 @@ def tell_sent(generation: Generation, pace: dispatch.Pace) -> None:
 def _remember(generation: Generation, stage: str, at: datetime, told: Range) -> None:
     low, high = (at + timedelta(seconds=seconds) for seconds in told)
     Forecast.objects.update_or_create(generation=generation, stage=stage, defaults={"at": at, "low": low, "high": high})
+
+
+def tell_queued(generations: Sequence[Generation]) -> None:
+    """The same of several that were just confirmed together: the line is played once."""
+    if not generations:
+        return
+    if len(generations) == 1:
+        tell(generations[0])
+        return
+    seen_from = Outlook(generations[0].quote.account.demo)
+    line = seen_from.line()
+    rows = []
+    for generation in generations:
+        if told := line.get(generation.pk):
+            low, high = (seen_from.now + timedelta(seconds=seconds) for seconds in told)
+            rows.append(
+                Forecast(generation=generation, stage=Forecast.Stage.QUEUED, at=seen_from.now, low=low, high=high)
+            )
+    Forecast.objects.bulk_create(rows, ignore_conflicts=True)
 
 
 def kept() -> QuerySet[Forecast]:

@@ -10,7 +10,7 @@ from typing import Any
 from django.db.models import QuerySet
 from django.http import QueryDict
 
-from generations import access, budgets, catalogue
+from generations import access, budgets, catalogue, lifecycle
 from generations.models import Generation, Media, Project, PromptVersion, SwitchedOff, Team, User
 
 OURS = "media:"  # a source that is an upload of ours: media:<key>
@@ -116,10 +116,11 @@ def remix(generation: Generation) -> Draft:
     return draft
 
 
-def from_confirmation(said: Mapping[str, Any]) -> Draft:
-    draft = Draft(said["mode"], said["type"], said["prompt"], dict(said["params"]), dict(said["media"]))
-    draft.project = str(said.get("project") or "")
-    draft.version = str(said.get("version") or "")
+def from_order(order: lifecycle.Order) -> Draft:
+    """A draft that says what was ordered."""
+    media = {slot: list(sources) for slot, sources in order.media.items()}
+    draft = Draft(order.mode, order.generation_type, order.prompt, dict(order.params), media)
+    draft.project, draft.version = str(order.project or ""), str(order.version or "")
     return draft
 
 
@@ -156,10 +157,15 @@ def refit(draft: Draft) -> None:
     params = catalogue.params(draft.mode, draft.generation_type, draft.values)
     typed = {p.name for p in params if p.kind in ("text", "integer", "scenes", "shots")}
     draft.values = {**fitted, **{name: value for name, value in draft.values.items() if name in typed and value}}
-    _place_media(draft)
+    place_media(draft)
 
 
-def _place_media(draft: Draft) -> None:
+def fitted(draft: Draft) -> dict[str, Any]:
+    """What is entered as far as it is allowed, the rest at its default."""
+    return catalogue.fit(draft.mode, draft.generation_type, draft.values)
+
+
+def place_media(draft: Draft) -> None:
     everything = [(slot, source) for slot, sources in draft.media.items() for source in sources] + draft.kept
     draft.media = {}
     for slot in draft.slots:

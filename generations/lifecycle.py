@@ -7,8 +7,8 @@ transaction. The paid request between confirming and looking has a file of its o
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,6 +21,7 @@ from generations.models import (
     ApiAccount,
     ApiCall,
     Approval,
+    Batch,
     Clip,
     Decision,
     Generation,
@@ -151,6 +152,40 @@ def ask_price(billing: dict[str, Any], demo: bool, team: Team | int | None) -> Q
     raise problem or NoPrice("No Veevid account is open for use. An admin can add or reopen one in Settings.")
 
 
+@dataclass(frozen=True)
+class Priced:
+    """Prices of several orders, by the digest of their billing parameters; and in words what has none."""
+
+    quotes: dict[str, Quote]
+    missing: dict[str, NoPrice]  # in the order in which they were wanted
+
+    def of(self, order: Order) -> Quote | None:
+        return self.quotes.get(digest_of(order.billing))
+
+
+def quote_all(billings: Sequence[dict[str, Any]], team: Team | None = None, ask: bool = True) -> Priced:
+    """Known prices, and those still missing asked for, once each, for as long as upstream answers and limits allow.
+
+    When one cannot be had for a reason that holds for all, the others are not asked for either.
+    """
+    demo = dispatch.demo_mode()
+    wanted = {digest_of(billing): billing for billing in billings}
+    quotes = {digest: known for digest, billing in wanted.items() if (known := known_quote(billing, demo, team))}
+    missing: dict[str, NoPrice] = {}
+    stop: NoPrice | None = None if ask else NoPrice("Not asked for yet.")
+    for digest, billing in wanted.items():
+        if digest in quotes:
+            continue
+        try:
+            if stop:
+                raise stop
+            quotes[digest] = ask_price(billing, demo, team)
+        except NoPrice as no:
+            missing[digest] = no
+            stop = stop or (None if no.refused else no)
+    return Priced(quotes, missing)
+
+
 def _no_room_words(no: dispatch.NoRoom) -> str:
     if no.why == "key":
         return "No working Veevid key is left. An admin can add one in Settings. Nothing was charged."
@@ -164,32 +199,54 @@ def _no_room_words(no: dispatch.NoRoom) -> str:
 # -- confirm ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What makes orders a batch: how they came about, and after how many failures the rest is not sent."""
+
+    kind: str
+    template: str
+    values: dict[str, list[str]]  # variable -> what stands in its place
+    sets: int  # of models with their parameters: so many orders follow each other for every filled prompt
+    stop_after: int | None = None
+
+
 def seal(user: User, team: Team, order: Order, price: Quote) -> str:
     """A signed confirmation, bound to this person, exactly these parameters and this price."""
+    return seal_all(user, team, [(order, price)])
+
+
+def seal_all(user: User, team: Team, priced: Sequence[tuple[Order, Quote]], plan: Plan | None = None) -> str:
+    """The same of several orders, each at its price: one confirmation, all of them or none."""
     return signing.dumps(
         {
             "nonce": uuid.uuid4().hex,
             "user": user.pk,
             "team": team.pk,
-            "mode": order.mode,
-            "type": order.generation_type,
-            "params": order.params,
-            "prompt": order.prompt,
-            "media": order.media,
-            "project": order.project,
-            "version": order.version,
-            "quote": price.pk,
-            "credits": price.credits,
+            "orders": [
+                {
+                    "mode": order.mode,
+                    "type": order.generation_type,
+                    "params": order.params,
+                    "prompt": order.prompt,
+                    "media": order.media,
+                    "project": order.project,
+                    "version": order.version,
+                    "quote": price.pk,
+                    "credits": price.credits,
+                }
+                for order, price in priced
+            ],
+            "plan": asdict(plan) if plan else None,
         },
         salt=CONFIRMATION_SALT,
         compress=True,
     )
 
 
-def unseal(sealed: str) -> dict[str, Any]:
+def unseal(sealed: str, lasts: int | None = CONFIRMATION_LASTS) -> dict[str, Any]:
     """What a confirmation says. Raises ConfirmAgain when it was altered or is too old."""
     try:
-        return signing.loads(sealed, salt=CONFIRMATION_SALT, max_age=CONFIRMATION_LASTS)
+        said = signing.loads(sealed, salt=CONFIRMATION_SALT, max_age=lasts)
     except signing.SignatureExpired:
         raise ConfirmAgain(
             "This confirmation is older than half an hour. Here is the price again. Nothing was charged."
@@ -198,61 +255,115 @@ def unseal(sealed: str) -> dict[str, Any]:
         raise ConfirmAgain(
             "This confirmation was altered on its way. Here is the price again. Nothing was charged."
         ) from None
+    if "orders" not in said:
+        raise ConfirmAgain("This confirmation was made before an update. Here is the price again. Nothing was charged.")
+    return said
 
 
-def order_of(said: Mapping[str, Any]) -> Order:
-    about = said.get("project"), said.get("version")
-    return Order(said["mode"], said["type"], said["params"], said["prompt"], said["media"], *about)
+def orders_of(said: Mapping[str, Any]) -> list[Order]:
+    """The orders of a confirmation."""
+    return [
+        Order(one["mode"], one["type"], one["params"], one["prompt"], one["media"], one["project"], one["version"])
+        for one in said["orders"]
+    ]
+
+
+def plan_of(said: Mapping[str, Any]) -> Plan | None:
+    return Plan(**said["plan"]) if said["plan"] else None
+
+
+def made_of(said: Mapping[str, Any]) -> list[Generation]:
+    """What a confirmation was turned into already, in its order."""
+    nonces = _nonces(said)
+    made = Generation.objects.filter(nonce__in=nonces).select_related("batch")
+    return sorted(made, key=lambda generation: nonces.index(generation.nonce))
+
+
+def _nonces(said: Mapping[str, Any]) -> list[uuid.UUID]:
+    """One for each generation: the confirmation's own, or, of a batch, names made from it."""
+    nonce = uuid.UUID(said["nonce"])
+    if not said["plan"]:
+        return [nonce]
+    return [uuid.uuid5(nonce, str(position)) for position in range(len(said["orders"]))]
 
 
 def confirm(user: User, sealed: str) -> Generation:
-    """Turns a confirmation into a queued generation with its hold, or a parked one. The same one twice is the first.
+    """Turns a confirmation into a queued generation with its hold, or a parked one. The same one twice is the first."""
+    return confirm_all(user, sealed)[0]
 
-    Raises ConfirmAgain when the confirmation no longer stands, OverBudget when a budget refuses; then nothing is held
-    and nothing sent.
+
+def confirm_all(user: User, sealed: str) -> list[Generation]:
+    """Turns a confirmation into generations, queued or parked, each with its hold: all of them or none.
+
+    The same one twice gives the first ones. Raises ConfirmAgain when the confirmation no longer stands, OverBudget when
+    a budget refuses them together; then nothing is held and nothing sent.
     """
     said = unseal(sealed)
     if said["user"] != user.pk:
         raise ConfirmAgain("This confirmation was made for somebody else. Nothing was charged.")
-    nonce = uuid.UUID(said["nonce"])
-    already = Generation.objects.filter(nonce=nonce).first()
+    already = made_of(said)
     if already:
         return already
-    order = order_of(said)
-    price = Quote.objects.select_related("account").get(pk=said["quote"])
-    _check_still_stands(order, price, said["team"], said["credits"])
+    orders, prices = orders_of(said), _prices(said)
+    _check_still_stand(orders, prices, said)
     with transaction.atomic():
         team = budgets.lock(said["team"])
-        already = Generation.objects.filter(nonce=nonce).first()
+        already = made_of(said)
         if already:
             return already
-        project = _project(team, order.project)
-        verdict = budgets.weigh(team, user, project, order.mode, price.credits, price.account.demo)
+        project = _project(team, orders[0].project)
+        wanted = [(order.mode, price.credits) for order, price in zip(orders, prices, strict=True)]
+        verdict = budgets.weigh_all(team, user, project, wanted, prices[0].account.demo)
         if verdict.refusing:
-            raise budgets.OverBudget(price.credits, verdict.refusing)
-        generation = Generation.objects.create(
-            nonce=nonce,
-            team=team,
-            owner=user,
-            project=project,
-            day=team.day(),
-            mode=order.mode,
-            generation_type=order.generation_type,
-            params=order.params,
-            prompt=order.prompt,
-            from_version=_version(team, order.version),
-            quote=price,
-            price=price.credits,
-            status=Status.AWAITING_APPROVAL if verdict.asking else Status.QUEUED,
-        )
-        _attach_media(generation, order.media)
-        ledger.hold(generation)
-        if verdict.asking:
-            until = timezone.now() + PARKED_FOR
-            Approval.objects.create(generation=generation, why="\n".join(verdict.asking), expires_at=until)
-    if generation.status == Status.QUEUED:
-        forecast.tell(generation)
-    return generation
+            raise budgets.OverBudget(sum(price.credits for price in prices), verdict.refusing)
+        plan = plan_of(said)
+        batch = _batch(plan, team, user, said["nonce"]) if plan else None
+        versions = {pk: _version(team, pk) for pk in {order.version for order in orders}}
+        generations = []
+        rows = zip(orders, prices, _nonces(said), verdict.asking_each, strict=True)
+        for position, (order, price, nonce, asking) in enumerate(rows):
+            generation = Generation.objects.create(
+                nonce=nonce,
+                team=team,
+                owner=user,
+                project=project,
+                batch=batch,
+                position=position if batch else None,
+                day=team.day(),
+                mode=order.mode,
+                generation_type=order.generation_type,
+                params=order.params,
+                prompt=order.prompt,
+                from_version=versions[order.version],
+                quote=price,
+                price=price.credits,
+                status=Status.AWAITING_APPROVAL if asking else Status.QUEUED,
+            )
+            _attach_media(generation, order.media)
+            ledger.hold(generation)
+            if asking:
+                until = timezone.now() + PARKED_FOR
+                Approval.objects.create(generation=generation, why="\n".join(asking), expires_at=until)
+            generations.append(generation)
+    forecast.tell_queued([generation for generation in generations if generation.status == Status.QUEUED])
+    return generations
+
+
+def _prices(said: Mapping[str, Any]) -> list[Quote]:
+    found = Quote.objects.select_related("account").in_bulk({one["quote"] for one in said["orders"]})
+    return [found[one["quote"]] for one in said["orders"]]
+
+
+def _batch(plan: Plan, team: Team, user: User, nonce: str) -> Batch:
+    return Batch.objects.create(
+        team=team,
+        owner=user,
+        kind=plan.kind,
+        nonce=uuid.UUID(nonce),
+        template=plan.template,
+        values=plan.values,
+        stop_after=plan.stop_after,
+    )
 
 
 def _project(team: Team, pk: int | None) -> Project | None:
@@ -270,14 +381,25 @@ def _version(team: Team, pk: int | None) -> PromptVersion | None:
     return PromptVersion.objects.filter(pk=pk, prompt__team=team).first() if pk else None
 
 
-def _check_still_stands(order: Order, price: Quote, team: int, credits: int) -> None:
-    if SwitchedOff.objects.filter(mode=order.mode).exists():
-        raise ConfirmAgain("This model was switched off meanwhile. Nothing was charged.")
-    if price.account.demo != dispatch.demo_mode():
+def _check_still_stand(orders: Sequence[Order], prices: Sequence[Quote], said: Mapping[str, Any]) -> None:
+    """Models are on, demo mode is as it was, and every price is still the one that was shown."""
+    if len({order.project for order in orders}) > 1:
+        raise ConfirmAgain("One confirmation is charged to one project. Nothing was charged.")
+    if SwitchedOff.objects.filter(mode__in={order.mode for order in orders}).exists():
+        one = "This model" if len(orders) == 1 else "A model of these"
+        raise ConfirmAgain(f"{one} was switched off meanwhile. Nothing was charged.")
+    demo = dispatch.demo_mode()
+    if any(price.account.demo != demo for price in prices):
         raise ConfirmAgain("Dailies left demo mode meanwhile. Here is the real price. Nothing was charged.")
-    newest = newest_quote(order.billing, price.account.demo, team)
-    if newest is None or newest.credits != credits or price.digest != newest.digest:
-        raise ConfirmAgain("The price is no longer the one you saw. Here it is again. Nothing was charged.")
+    newest: dict[str, Quote | None] = {}
+    for order, price, one in zip(orders, prices, said["orders"], strict=True):
+        digest = digest_of(order.billing)
+        if digest not in newest:
+            newest[digest] = newest_quote(order.billing, demo, said["team"])
+        known = newest[digest]
+        if known is None or known.credits != one["credits"] or price.digest != digest:
+            which = "The price" if len(orders) == 1 else f"The price of {order.in_words}"
+            raise ConfirmAgain(f"{which} is no longer the one you saw. Here it is again. Nothing was charged.")
 
 
 def _attach_media(generation: Generation, media: Mapping[str, list[str]]) -> None:
@@ -312,6 +434,41 @@ def end_unsent(generation: Generation, why: str) -> bool:
             ledger.release(generation, why)
             _no_longer_asked(generation, why)
     return ended
+
+
+def cancel_rest(batch: Batch, who: User) -> list[Generation]:
+    """Cancels what waits of a batch. What was sent goes on. Returns what it cancelled."""
+    return _end_rest(batch, f"cancelled by {who.get_full_name()}")
+
+
+def too_many_failed(generation: Generation) -> bool:
+    """Whether so many of its batch failed that the rest is not to be sent any more."""
+    batch = generation.batch
+    if batch is None or batch.stop_after is None:
+        return False
+    failed = batch.generations.filter(status__in=(Status.FAILED, Status.REJECTED)).count()
+    return failed >= batch.stop_after
+
+
+def stop_if_too_many_failed(generation: Generation) -> None:
+    """After a failure: cancels what waits of its batch, if it was one too many. Sending looks again by itself."""
+    batch = generation.batch
+    if batch is None or not too_many_failed(generation):
+        return
+    Batch.objects.filter(pk=batch.pk, stopped_at=None).update(stopped_at=timezone.now())
+    _end_rest(batch, stopped_words(batch))
+
+
+def stopped_words(batch: Batch) -> str:
+    """`the batch stops after 2 failures`."""
+    return f"the batch stops after {batch.stop_after} failure{'' if batch.stop_after == 1 else 's'}"
+
+
+def _end_rest(batch: Batch, why: str) -> list[Generation]:
+    """One transaction each: a clip that is being sent or approved meanwhile holds up no other."""
+    waiting = batch.generations.filter(status__in=(Status.QUEUED, Status.AWAITING_APPROVAL)).order_by("pk")
+    rows = waiting.select_related("quote__account")
+    return [generation for generation in rows if end_unsent(generation, why)]
 
 
 def _no_longer_asked(generation: Generation, why: str) -> None:
@@ -452,6 +609,8 @@ def _fail(generation: Generation, answer: veevid.StatusAnswer) -> None:
             ledger.capture(generation, charged, "failed, but charged by Veevid")
         elif moved:
             ledger.release(generation, "failed: nothing charged")
+    if moved:
+        stop_if_too_many_failed(generation)
 
 
 def end_demo() -> None:

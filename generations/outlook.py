@@ -5,7 +5,7 @@ Pure functions; times are seconds from now. docs/pacing.md explains the curves b
 
 from bisect import bisect_left
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from heapq import heapify, heappop, heappush
@@ -126,11 +126,68 @@ def ready(
     Newcomers are taken to come as those of the last hours did (`lately`), at other times in each play: they may go
     before those who have more clips than they. One that finds no slot for its team is left out.
     """
-    teams = {place.team for place in places}
-    served = [turn for turn in line if turn.team in teams or None in teams]
-    near = served[:FAR]
+    served, near = _served(places, line)
     if not near:
         return {}
+    alone = only if only in {turn.number for turn in near} else None
+    ends: dict[int, list[float]] = {}
+    plays = 0
+    for played in _plays(places, near, load, lately, alone):
+        plays += 1
+        for number, end in played.items():
+            ends.setdefault(number, []).append(end)
+    found = {number: between(sorted(sample)) for number, sample in ends.items() if len(sample) == plays}
+    if alone is None and near[-1].number in found:
+        low, high = found[near[-1].number]
+        for place, turn in enumerate(served[FAR:], start=FAR + 1):  # as fast as up to there
+            found[turn.number] = low * place / FAR, high * place / FAR
+    return found
+
+
+def last(
+    places: Sequence[Place],
+    line: Sequence[Turn],
+    load: pacing.Load,
+    numbers: Set[int],
+    lately: Sequence[Turn] = (),
+) -> Range | None:
+    """Between how many seconds from now the last of these is ready. None: no slot ever serves one of them.
+
+    In each play it is another one that comes last: later than any single one's range says.
+    """
+    served, near = _served(places, line)
+    far = max((place for place, turn in enumerate(served, start=1) if turn.number in numbers), default=0)
+    if not near or not numbers <= {turn.number for turn in served}:
+        return None
+    counted = numbers if far <= FAR else numbers | {near[-1].number}
+    alone = next(iter(counted)) if len(counted) == 1 else None
+    sample = [
+        max(end for number, end in played.items() if number in counted)
+        for played in _plays(places, near, load, lately, alone)
+        if counted & played.keys()
+    ]
+    if not sample:
+        return None
+    low, high = between(sorted(sample))
+    stretch = max(far / FAR, 1.0)  # beyond what is played: as fast as up to there
+    return low * stretch, high * stretch
+
+
+def _served(places: Sequence[Place], line: Sequence[Turn]) -> tuple[list[Turn], list[Turn]]:
+    """Those for whose team there is a slot; and of these, those near enough to be played."""
+    teams = {place.team for place in places}
+    served = [turn for turn in line if turn.team in teams or None in teams]
+    return served, served[:FAR]
+
+
+def _plays(
+    places: Sequence[Place],
+    near: Sequence[Turn],
+    load: pacing.Load,
+    lately: Sequence[Turn],
+    only: int | None = None,
+) -> Iterator[dict[int, float]]:
+    """When each is ready, in one play after the other."""
     plays = min(PLAYS, IN_ALL // len(near))
     dice = Random(0)  # noqa: S311 - plays a queue, guards nothing
     shifts = [dice.uniform(0, LATELY) for _ in range(plays)]
@@ -138,20 +195,11 @@ def ready(
     frees = [_draws(place.free, -1 - place.number, plays) for place in places]
     takes = {turn.number: _draws(turn.kind.takes, turn.number, plays) for turn in (*lately, *near)}
     rooms = _rooms(places, near, load, len(near) + len(lately))
-    last = only if only in {turn.number for turn in near} else None
-    ends: dict[int, list[float]] = {}
     for play in range(plays):
         came = sorted(((turn.at + shifts[play]) % LATELY, turn.number, turn) for turn in lately)
         slots = [(free[play], which) for which, free in enumerate(frees)]
         took = {number: draws[play] * sways[play] for number, draws in takes.items()}
-        for number, end in _play(places, slots, near, came, took, rooms, last).items():
-            ends.setdefault(number, []).append(end)
-    found = {number: between(sorted(sample)) for number, sample in ends.items() if len(sample) == plays}
-    if last is None and near[-1].number in found:
-        low, high = found[near[-1].number]
-        for place, turn in enumerate(served[FAR:], start=FAR + 1):  # as fast as up to there
-            found[turn.number] = low * place / FAR, high * place / FAR
-    return found
+        yield _play(places, slots, near, came, took, rooms, only)
 
 
 def _rooms(places: Sequence[Place], line: Sequence[Turn], load: pacing.Load, number: int) -> list[float]:

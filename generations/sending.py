@@ -18,7 +18,15 @@ from django.db.models import F
 from django.utils import timezone
 
 from generations import catalogue, dispatch, forecast, journal, ledger, pacing, safe_mode, veevid
-from generations.lifecycle import NoPrice, ask_price, end_unsent, newest_quote
+from generations.lifecycle import (
+    NoPrice,
+    ask_price,
+    end_unsent,
+    newest_quote,
+    stop_if_too_many_failed,
+    stopped_words,
+    too_many_failed,
+)
 from generations.models import (
     ApiAccount,
     ApiCall,
@@ -89,8 +97,12 @@ def _priced(pk: int) -> bool:
 
     Then the generation is ended with its hold given back, and the person confirms the new price or does not.
     """
-    generation = Generation.objects.select_related("quote__account").filter(pk=pk, status=Status.QUEUED).first()
+    rows = Generation.objects.select_related("quote__account", "batch")
+    generation = rows.filter(pk=pk, status=Status.QUEUED).first()
     if generation is None:
+        return False
+    if generation.batch and too_many_failed(generation):  # its worker may have died before it cancelled the rest
+        end_unsent(generation, stopped_words(generation.batch))
         return False
     billing, demo, team = generation.quote.billing, generation.quote.account.demo, generation.team_id
     try:
@@ -370,9 +382,12 @@ def _reject(submission: Submission, words: str, said: str) -> None:
     """A clear no: the end, and the hold given back."""
     with transaction.atomic():
         ended = {"finished_at": timezone.now(), "upstream_words": (said or words)[:2000]}
-        if _settle_attempt(submission, Status.REJECTED, **ended):
+        rejected = _settle_attempt(submission, Status.REJECTED, **ended)
+        if rejected:
             ledger.release(submission.generation, "not accepted by Veevid")
         _close(submission, Outcome.REFUSED, words, said)
+    if rejected:
+        stop_if_too_many_failed(submission.generation)
 
 
 def _not_accepted(submission: Submission, error: veevid.UpstreamError) -> None:

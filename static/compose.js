@@ -29,6 +29,25 @@
     else if (event.target.matches("[data-priced]")) htmx.trigger(one("#price"), "reprice");
   });
 
+  // A button that takes what is entered to another page: as the browser posts a form, past htmx.
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-elsewhere]");
+    if (!button || !inForm(button)) return;
+    event.preventDefault();
+    button.form.action = button.formAction;
+    button.form.submit();
+  });
+
+  // Variables of the prompt: what stands for them is asked for as soon as one comes or goes.
+  const braced = (area) => (area.value.match(/\{[^{}]{1,40}\}/g) ?? []).join();
+  let known = null, typing = null;
+  document.addEventListener("input", ({ target }) => {
+    if (!target.matches?.("[data-variables]") || braced(target) === known) return;
+    known = braced(target);
+    clearTimeout(typing);
+    typing = setTimeout(refit, 400);
+  });
+
   // The server refuses a larger request before it has read it, which a browser shows as a broken connection.
   const LARGEST = 250e6;
   document.addEventListener("change", (event) => {
@@ -42,11 +61,15 @@
 
   // -- scenes and shots -----------------------------------------------------------------------------------------------
   const rowsOf = (set) => all(".row2", set);
+  function lengthOf(set) { // of the same model, where a form has several
+    const name = one("[name]", one(".row2", set)).name.replace(/[^-]+$/, "duration");
+    return one(`[name="${name}"]:checked, input[name="${name}"]:not([type=radio]), select[name="${name}"]`);
+  }
   function sum(set) {
     const seconds = all('[name$=".duration"]', set).map((field) => Number(field.value) || 0).reduce((a, b) => a + b, 0);
     const output = one("[data-rows-sum]", set);
     output.hidden = !seconds;
-    output.textContent = `${seconds} of ${one("[name=duration]:checked, input[name=duration]:not([type=radio]), select[name=duration]")?.value ?? "?"} seconds`;
+    output.textContent = `${seconds} of ${lengthOf(set)?.value ?? "?"} seconds`;
     one("[data-add-row]", set).hidden = rowsOf(set).length >= Number(set.dataset.rows);
   }
   function addRow(button) {
@@ -89,5 +112,6 @@
     (first.matches("[role=radiogroup]") ? one("input:checked, input", first) : first).focus();
     first.scrollIntoView({ block: "nearest" });
   });
+  known = one("[data-variables]") && braced(one("[data-variables]"));
   settle();
 })();

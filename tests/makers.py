@@ -1,5 +1,7 @@
 """Rows and orders that tests begin with."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import responses
@@ -65,3 +67,27 @@ def accepts(generation_id: str = "vg_1", **more: Any) -> responses.BaseResponse:
 def status_is(generation_id: str = "vg_1", **body: Any) -> responses.BaseResponse:
     responses.remove(responses.GET, f"{API}/video-generation/{generation_id}/status")
     return responses.get(f"{API}/video-generation/{generation_id}/status", json=body)
+
+
+def prices_are(prices: dict[str, int], balance: int = 5000) -> None:
+    """Upstream names these prices from now on, by model."""
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        credits = prices[json.loads(request.body)["mode"]]
+        body = {"required_credits": credits, "current_balance": balance, "sufficient": balance >= credits}
+        return 200, {}, json.dumps(body)
+
+    responses.remove(responses.POST, f"{API}/quote")
+    responses.add_callback(responses.POST, f"{API}/quote", answer, content_type="application/json")
+
+
+def sealed_together(
+    user: User, prices: dict[str, int], prompts: Sequence[str] = ("A lone walker",), stop_after: int | None = None
+) -> str:
+    """A confirmation of every prompt with every model, each model at its price."""
+    prices_are(prices)
+    orders = [make_order(mode, prompt=prompt) for prompt in prompts for mode in prices]
+    found = lifecycle.quote_all([order.billing for order in orders])
+    priced = [(order, found.quotes[lifecycle.digest_of(order.billing)]) for order in orders]
+    plan = lifecycle.Plan("matrix" if len(prompts) > 1 else "models", "A {lone}", {}, len(prices), stop_after)
+    return lifecycle.seal_all(user, user.teams.get(), priced, plan)

@@ -19,9 +19,9 @@ import datetime, json, uuid
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
-from generations import accounts, catalogue, ledger, notify, prompts, webhooks
+from generations import accounts, catalogue, comparisons, ledger, notify, prompts, webhooks
 from generations.models import (
-    ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
+    ApiAccount, Approval, ApprovalRule, Batch, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
     Submission, User)
 from tests.makers import make_person
 
@@ -101,6 +101,15 @@ notify.sweep(now - datetime.timedelta(hours=1))
 notify.sweep()
 for whose in (team, None):
     webhooks.add(whose, mara, "#producers", "slack", "https://hooks.slack.com/services/T0/B0/Xyzw1234", ["budget"])
+clips = list(Generation.objects.filter(clip__state="STORED").order_by("pk")[:6])
+batch = Batch.objects.create(
+    team=team, owner=mara, kind="matrix", template="A {animal} in the {place}", stop_after=1, stopped_at=now,
+    values={"animal": ["fox", "owl"], "place": ["snow"]})
+for position, row in enumerate([*clips[:3], failed]):
+    Generation.objects.filter(pk=row.pk).update(batch=batch, position=position)
+comparisons.pick(clips[:3], mara, clips[1].pk, None)
+comparisons.open_vote(clips[3:], mara)
+made |= {"batch": batch.pk, "compared": [clip.pk for clip in clips[:3]], "voted on": [clip.pk for clip in clips[3:]]}
 print(json.dumps(made))
 """
 
@@ -154,7 +163,7 @@ def look(page: Page, name: str, found: dict[str, list[str]]) -> None:
         found[name].append(f"scrolls sideways by {wider} px")
 
 
-def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
+def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     """Opens one page or dialog after the other."""
     paths = {"gallery": "/", "gallery, nothing matches": "/?q=zzz", "compose": "/new", "queue": "/queue"}
     paths |= {"compose from an image": "/new?type=image-to-video", "settings": "/settings"}
@@ -171,7 +180,13 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
         "edit a prompt": f"/prompts/{rows['prompt']}/edit",
     }
     paths |= {"import prompts": "/prompts/import"}
-    paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items() if name != "prompt"}
+    side_by_side = {name: ",".join(map(str, rows[name])) for name in ("compared", "voted on")}
+    paths |= {"batch": f"/batches/{rows['batch']}", "compare": f"/compare?ids={side_by_side['compared']}"}
+    paths |= {"compare, blind": f"/compare?ids={side_by_side['voted on']}", "compare, wrong": "/compare?ids=1"}
+    paths |= {"compare with": f"/g/{rows['ready']}/compare", "models by wins": "/compare/models"}
+    paths |= {"several": "/new/several?model=kling-3&model=wan-2-6&prompt=A+{animal}+in+the+snow"}
+    clips = {name: pk for name, pk in rows.items() if name not in ("prompt", "batch", *side_by_side)}
+    paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in clips.items()}
     for name, path in paths.items():
         page.goto(path)
         yield name
@@ -189,6 +204,14 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     page.get_by_role("button", name="Review").locator("visible=true").click()
     page.get_by_role("button", name=re.compile("Generate for")).wait_for()
     yield "confirm"
+    page.goto("/new/several?model=kling-3&model=grok-imagine&prompt=A+{animal}")
+    page.get_by_role("button", name="Review").locator("visible=true").click()
+    page.get_by_text("Write at least one value").wait_for()
+    yield "several, something is wrong"
+    page.get_by_label("animal", exact=True).fill("fox")
+    page.get_by_role("button", name="Review").locator("visible=true").click()
+    page.get_by_role("button", name=re.compile("Generate 2 clips")).wait_for()
+    yield "confirm several"
     page.goto("/new")
     page.get_by_role("button", name="Save as prompt").click()
     page.get_by_role("heading", name="Save as prompt").wait_for()

@@ -35,7 +35,8 @@ modes = [mode for mode, model in catalogue.MODELS.items() if "text-to-video" in 
 print(json.dumps([lifecycle.quote(make_order(mode).billing).credits for mode in modes]))
 """
 
-#: One process: so many confirmations, some cancelled at once. Prints what was refused, with when that was.
+#: One process: so many confirmations, a fifth of them of three clips together, some cancelled at once. Prints what was
+#: refused, with when that was.
 CONFIRM = """
 import json, random, time
 from django.db import OperationalError
@@ -47,21 +48,25 @@ people, projects = list(User.objects.order_by("pk")), [None, *Project.objects.or
 modes = [mode for mode, model in catalogue.MODELS.items() if "text-to-video" in model.types]
 team, made, refused = people[0].teams.get(), 0, []
 for number in range({count}):
-    user, project, order = dice.choice(people), dice.choice(projects), make_order(dice.choice(modes))
-    order = lifecycle.Order(order.mode, order.generation_type, order.params, order.prompt, {{}},
-                            project.pk if project else None)
-    price = lifecycle.quote(order.billing)
-    sealed = lifecycle.seal(user, team, order, price)
+    user, project = dice.choice(people), dice.choice(projects)
+    together = dice.random() < 0.2
+    wanted = [make_order(mode) for mode in dice.sample(modes, 3 if together else 1)]
+    orders = [lifecycle.Order(each.mode, each.generation_type, each.params, each.prompt, {{}},
+                              project.pk if project else None) for each in wanted]
+    priced = [(each, lifecycle.quote(each.billing)) for each in orders]
+    plan = lifecycle.Plan("models", "A", {{}}, 3) if together else None
+    sealed = lifecycle.seal_all(user, team, priced, plan)
     cancels = dice.random() < 0.3
     while True:
         before = time.time()
         try:
-            generation = lifecycle.confirm(user, sealed)
-            if cancels:
-                lifecycle.cancel(generation, user)
+            for generation in lifecycle.confirm_all(user, sealed):
+                if cancels:
+                    lifecycle.cancel(generation, user)
             made += 1
         except budgets.OverBudget:
-            refused.append([user.pk, project.pk if project else None, price.credits, before, time.time()])
+            total = sum(price.credits for _, price in priced)
+            refused.append([user.pk, project.pk if project else None, total, before, time.time()])
         except OperationalError:  # SQLite, when it is locked for long: the person presses the button again
             continue
         break
@@ -70,12 +75,14 @@ print(json.dumps([made, refused]))
 
 BOOKS = """
 import json
-from generations.models import Budget, Generation, LedgerEntry
+from django.db.models import Count
+from generations.models import Batch, Budget, Generation, LedgerEntry
 entries = LedgerEntry.objects.order_by("at", "pk").values_list("user_id", "project_id", "held", "at")
 budgets = Budget.objects.values_list("user_id", "project_id", "credits")
 print(json.dumps([
     [[user, project, held, at.timestamp()] for user, project, held, at in entries], list(budgets),
-    Generation.objects.filter(status="QUEUED").count(),
+    Generation.objects.filter(status="CANCELLED").count(),
+    Batch.objects.count(), Batch.objects.annotate(clips=Count("generations")).exclude(clips=3).count(),
 ]))
 """
 
@@ -110,7 +117,7 @@ def test_budgets_hold_while_sixteen_processes_confirm(make_stack, database):
     dailies = make_stack(database=database)
     prices = dailies.python(PREPARE)
     told = confirm_from_many_processes(dailies)
-    entries, budgets, queued = dailies.python(BOOKS)
+    entries, budgets, cancelled, batches, torn = dailies.python(BOOKS)
     courses = [(budget, course(entries, budget)) for budget in budgets]
     overspent = sum(max((used for _, used in line), default=0) > budget[2] for budget, line in courses)
     refused = [each for _, some in told for each in some]
@@ -122,13 +129,15 @@ def test_budgets_hold_while_sixteen_processes_confirm(make_stack, database):
     leaked = held - sum_of_queued(dailies)
     print(
         f"\n{database}: {PROCESSES} processes, {made + len(refused)} confirmations at {min(prices)} to {max(prices)}"
-        f" credits: {made} taken, {made - queued} of them cancelled, {len(refused)} refused;"
+        f" credits: {made} taken ({batches} of three clips together, {torn} of them torn),"
+        f" {cancelled} clips cancelled, {len(refused)} refused;"
         f" overspent budgets {overspent}, leaked credits {leaked}, false refusals {false}"
     )
     assert made + len(refused) == CONFIRMS
     assert made > 100
     assert len(refused) > 100
-    assert (overspent, leaked, false) == (0, 0, 0)
+    assert batches > 10
+    assert (overspent, leaked, false, torn) == (0, 0, 0, 0)
     assert dailies.simulator.submissions() == 0
     assert "The books are right." in dailies.manage("ledger_check")
 

@@ -227,7 +227,7 @@ def test_scenes_that_do_not_add_up_are_refused_and_kept(desk):
 def test_scenes_reach_the_confirmation(desk):
     scenes = {"scenes.text": ["A door opens", "It closes"], "scenes.duration": ["4", "6"]}
     answer = review(desk, "sora2", model_version="sora-2-pro-storyboard", **scenes)
-    said = lifecycle.unseal(sealed_in(answer))
+    said = lifecycle.unseal(sealed_in(answer))["orders"][0]
     assert [scene["duration"] for scene in said["params"]["scenes"]] == ["4", "6"]
 
 
@@ -292,7 +292,7 @@ def test_a_file_chosen_without_javascript_is_kept_at_review(desk, mara):
     answer = desk.post("/new/review", fields)
     assert answer.status_code == 200
     media = Media.objects.get()
-    assert lifecycle.unseal(sealed_in(answer))["media"] == {"image": [f"media:{media.key}"]}
+    assert lifecycle.unseal(sealed_in(answer))["orders"][0]["media"] == {"image": [f"media:{media.key}"]}
 
 
 def test_a_fake_image_at_review_is_refused_and_nothing_else_is_lost(desk):

@@ -11,7 +11,7 @@ APP = Path(__file__).resolve().parent.parent / "generations"
 
 FLOORS = {
     5: ["views", "urls", "admin", "management", "templatetags"],
-    4: ["tasks", "forms"],
+    4: ["tasks", "forms", "several"],
     3: [
         "sending",
         "notify",
@@ -19,6 +19,7 @@ FLOORS = {
         "webhooks",
         "safe_mode",
         "lifecycle",
+        "comparisons",
         "approvals",
         "steering",
         "books",

@@ -22,11 +22,12 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver, resolve, reverse
 from django.utils import timezone
 
-from generations import catalogue, ledger, lifecycle, prompts, sharing
+from generations import catalogue, comparisons, ledger, lifecycle, prompts, sharing
 from generations.models import (
     ApiAccount,
     Approval,
     ApprovalRule,
+    Batch,
     Budget,
     Clip,
     Collection,
@@ -79,6 +80,7 @@ def do(them: str, of: str = "", **more: str) -> Row:
 
 
 ALL = "ok ok ok ok"
+CONFIRMATIONS = ("confirmation", "confirmation_of_several")  # bound to one person
 MAKERS = "403 ok ok ok"
 MANAGERS = "403 403 ok ok"
 ADMINS = "403 403 403 ok"
@@ -113,6 +115,21 @@ TABLE: dict[str, Row] = {
     "compose_media": do(MAKERS),
     "compose_review": do(MAKERS),
     "compose_confirm": do(MAKERS, "confirmation", elsewhere="403 403 403 403"),
+    # several clips at once, and side by side
+    "several": ask(MAKERS, also="POST"),
+    "several_price": do(MAKERS),
+    "several_review": do(MAKERS),
+    "several_confirm": do(MAKERS, "confirmation_of_several", elsewhere="403 403 403 403"),
+    "batch": ask(ALL, "batch"),
+    "batch_live": ask(ALL, "batch"),
+    "batch_cancel": do(MANAGERS, "batch", own=ALL),
+    "compare": ask(ALL, "pair", also="POST"),
+    "compare_winner": do(MAKERS, "pair"),
+    "compare_open_vote": do(MAKERS, "pair"),
+    "compare_vote": do(ALL, "voting"),
+    "compare_close_vote": do(MANAGERS, "voting", own=ALL),
+    "worth": ask(ALL),
+    "compare_with": ask(ALL, "clip"),
     # clips, and every byte of them
     "generation": ask(ALL, "generation"),
     "generation_live": ask(ALL, "generation"),
@@ -275,6 +292,13 @@ BODIES: dict[str, dict[str, Any]] = {
     "compose_form": {"mode": "veo3", "generation_type": "text-to-video"},
     "compose_price": {"mode": "veo3", "generation_type": "text-to-video"},
     "compose_media": {"mode": "kling-3", "generation_type": "image-to-video", "remove": "image:0"},
+    "several_review": {
+        "generation_type": "text-to-video",
+        "prompt": "A walk",
+        "shown": "text-to-video",
+        "set": ["1"],
+        "1-mode": "veo3",
+    },
     "compose_review": {
         "mode": "veo3",
         "generation_type": "text-to-video",
@@ -350,6 +374,17 @@ class World:
         made = Collection.objects.create(team=team, owner=owner, name="First cut")
         CollectionItem.objects.create(collection=made, generation=self.clip(team, owner), added_by=owner)
         return made
+
+    def batch(self, team: Team, owner: User) -> Batch:
+        batch = Batch.objects.create(team=team, owner=owner, kind="models", template="A")
+        self.generation(team, owner, batch=batch, position=0)
+        return batch
+
+    def pair(self, team: Team, owner: User, voting: bool = False) -> dict[str, Any]:
+        clips = [self.clip(team, owner), self.clip(team, owner)]
+        if voting:
+            comparisons.open_vote(clips, owner)
+        return {"ids": comparisons.key_of(clips), "winner": clips[0].pk, "clip": clips[0].pk, "was": ""}
 
     def lost(self, team: Team, owner: User) -> Generation:
         return self.clip(team, owner, Clip.State.GONE)
@@ -453,6 +488,13 @@ class World:
             return [], {"sealed": lifecycle.seal(owner, team, order, lifecycle.quote(order.billing))}
         if of == "clip_and_width":
             return [self.clip(team, owner).pk, 320], {}
+        if of == "confirmation_of_several":
+            price_is(140)
+            order = make_order()
+            plan = lifecycle.Plan("models", "A", {}, 1)
+            return [], {"sealed": lifecycle.seal_all(owner, team, [(order, lifecycle.quote(order.billing))], plan)}
+        if of in ("pair", "voting"):
+            return [], self.pair(team, owner, of == "voting")
         if of == "upload":
             return [self.upload(team, owner).key], {}
         return ([getattr(self, of)(team, owner).pk] if of else []), {}
@@ -514,7 +556,7 @@ def cases(world: World, row: Row) -> Iterator[tuple[str, str, User | str | None,
     for place, name in enumerate(PEOPLE):
         person = world.people[name]
         yield f"{name}, own", own[place], person, here, person
-        if row.of and row.of != "confirmation":
+        if row.of and row.of not in CONFIRMATIONS:
             yield f"{name}, a colleague's", of_team[place], person, here, colleague
         if row.of:
             yield (
@@ -522,10 +564,10 @@ def cases(world: World, row: Row) -> Iterator[tuple[str, str, User | str | None,
                 elsewhere[place],
                 person,
                 there,
-                person if row.of == "confirmation" else neighbour,
+                person if row.of in CONFIRMATIONS else neighbour,
             )
     if row.of:
-        owner = world.stranger if row.of == "confirmation" else colleague
+        owner = world.stranger if row.of in CONFIRMATIONS else colleague
         yield "another team's manager", elsewhere[2], world.stranger, here, owner
 
 
@@ -549,7 +591,7 @@ def test_everybody_is_answered_as_the_table_says(name, world):
         for method in taken:
             check(case, expected, method, person, team, owner)
     for method in {"GET", "POST", "DELETE"} - set(taken) - ({"POST"} if name == "join" else set()):
-        owner = world.people["admin"] if row.of == "confirmation" else world.colleagues[world.here.pk]
+        owner = world.people["admin"] if row.of in CONFIRMATIONS else world.colleagues[world.here.pk]
         check("the wrong method", "405", method, world.people["admin"], world.here, owner)
     assert not wrong, "\n" + "\n".join(wrong)
 

@@ -9,6 +9,7 @@ from generations.models.accounts import (
     SwitchedOff,
 )
 from generations.models.audit import AuditEntry
+from generations.models.batches import Batch, Comparison, Vote
 from generations.models.fields import CannotDecrypt
 from generations.models.money import AppendOnly, Approval, ApprovalRule, Budget, DaySum, LedgerEntry
 from generations.models.notifications import (
@@ -67,11 +68,13 @@ __all__ = [
     "ApprovalRule",
     "AuditEntry",
     "BalanceReading",
+    "Batch",
     "Budget",
     "CannotDecrypt",
     "Clip",
     "Collection",
     "CollectionItem",
+    "Comparison",
     "DaySum",
     "Decision",
     "Delivery",
@@ -113,6 +116,7 @@ __all__ = [
     "Tagging",
     "Team",
     "User",
+    "Vote",
     "Webhook",
     "check_time_zone",
 ]

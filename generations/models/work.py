@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from generations.models.accounts import ApiAccount, ApiCall, ApiKey
+from generations.models.batches import Batch
 from generations.models.people import Project, Team
 from generations.models.prompts import PromptVersion
 
@@ -138,6 +139,8 @@ class Generation(models.Model):
     team = models.ForeignKey(Team, on_delete=models.PROTECT, related_name="generations")
     owner = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="generations")
     project = models.ForeignKey(Project, on_delete=models.PROTECT, null=True, related_name="generations")
+    batch = models.ForeignKey(Batch, on_delete=models.PROTECT, null=True, related_name="generations")
+    position = models.PositiveSmallIntegerField(null=True, help_text="In its batch.")
     day = models.DateField(default=timezone.localdate, help_text="Of the confirmation, in the team's time zone.")
     nonce = models.UUIDField(unique=True, help_text="Of the confirmation: the same one twice is one generation.")
     status = models.CharField(max_length=20, choices=Status, default=Status.QUEUED)

@@ -1,14 +1,12 @@
 """From an idea to a confirmed price: the form, its price and its media, the review, the confirmation."""
 
 import json
-import uuid
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import Any
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.core import signing
 from django.http import Http404, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from django_htmx.http import HttpResponseClientRedirect, reswap, retarget
 
 from generations import access, budgets, catalogue, dispatch, forms, lifecycle, uploads
-from generations.models import Generation, Status, Team
+from generations.models import Status, Team
 from generations.views import composer, gate
 from generations.views.gate import Request
 from generations.words import credits
@@ -57,15 +55,15 @@ def for_makers(view: View) -> View:
     def guarded(request: Request, **named: Any) -> HttpResponse:
         team = gate.current_team(request)
         if not access.may_generate(request.user, team):
-            return _refused(request, f"In {team} you may watch, but not generate. A manager can change that.")
+            return refused(request, f"In {team} you may watch, but not generate. A manager can change that.")
         if not forms.visible_models():
-            return _refused(request, "An admin has switched off every model. Nothing can be generated now.", 409)
+            return refused(request, "An admin has switched off every model. Nothing can be generated now.", 409)
         return view(request, team, **named)
 
     return guarded
 
 
-def _refused(request: Request, sentence: str, status: int = 403) -> HttpResponse:
+def refused(request: Request, sentence: str, status: int = 403) -> HttpResponse:
     answer = render(request, "compose/_refused.html", {"sentence": sentence}, status=status)
     answer["HX-Trigger"] = json.dumps({"toast": {"text": f"{sentence} Nothing was charged.", "kind": "error"}})
     return answer
@@ -100,14 +98,14 @@ def form(request: Request, team: Team) -> HttpResponse:
     """The form again after a change of what decides about the rest: everything typed is kept."""
     if request.method != "POST":
         return redirect("compose")
-    said = _said(request)
+    said = said_in(request)
     if said and said["user"] == request.user.pk:
-        draft = forms.from_confirmation(said)
+        draft = forms.from_order(lifecycle.orders_of(said)[0])
     else:
         draft = forms.posted(request.POST)
-        _remove(draft, request.POST.get("remove", ""))
+        remove(draft, request.POST.get("remove", ""))
     notice = forms.settle(draft, forms.visible_models())
-    errors = _take_files(request, team, draft)
+    errors = take_files(request, team, draft)
     forms.refit(draft)
     template = "compose/_parts.html" if request.htmx else "compose.html"
     context = composer.context(request, draft, errors=errors, notice=notice, ask=not request.htmx)
@@ -137,10 +135,10 @@ def add_media(request: Request, team: Team) -> HttpResponse:
         raise Http404("this model has no such slot")
     errors: dict[str, str] = {}
     if request.POST.get("remove"):
-        _remove(draft, request.POST["remove"])
+        remove(draft, request.POST["remove"])
     else:
         draft.typed = {slot: address for slot, address in draft.typed.items() if slot == name}
-        errors = _take_files(request, team, draft, only=name)
+        errors = take_files(request, team, draft, only=name)
         draft.add_typed()
         if draft.typed.get(name) and name not in errors:
             errors[name] = "This is no http or https address. Check that all of it was copied."
@@ -149,7 +147,7 @@ def add_media(request: Request, team: Team) -> HttpResponse:
     return render(request, "compose/_slot.html", shown, status=422 if errors else 200)
 
 
-def _remove(draft: forms.Draft, what: str) -> None:
+def remove(draft: forms.Draft, what: str) -> None:
     """Takes `slot:position` out of the media."""
     slot, _, position = what.partition(":")
     sources = draft.media.get(slot, [])
@@ -157,7 +155,7 @@ def _remove(draft: forms.Draft, what: str) -> None:
         del sources[int(position)]
 
 
-def _take_files(request: Request, team: Team, draft: forms.Draft, only: str = "") -> dict[str, str]:
+def take_files(request: Request, team: Team, draft: forms.Draft, only: str = "") -> dict[str, str]:
     """Keeps the files that came with the form. A file for a single place takes that place. Errors by slot."""
     errors: dict[str, str] = {}
     for slot in draft.slots:
@@ -190,7 +188,7 @@ def review(request: Request, team: Team) -> HttpResponse:
     draft = forms.posted(request.POST)
     drawn_for = draft.shown
     changed = draft.place != drawn_for and draft.mode in catalogue.MODELS and draft.generation_type in catalogue.TYPES
-    errors = _take_files(request, team, draft)
+    errors = take_files(request, team, draft)
     if changed:
         notice = forms.settle(draft, forms.visible_models())
         forms.refit(draft)
@@ -230,7 +228,7 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
     try:
         quote = lifecycle.quote(order.billing, team)
     except lifecycle.NoPrice as no:
-        return _trouble(request, "No price now", str(no), no.upstream_words)
+        return trouble(request, "No price now", str(no), no.upstream_words)
     project = forms.open_projects(team).filter(pk=order.project).first() if order.project else None
     weighed = composer.weighed(request.user, team, project, order.mode, quote.credits)
     if weighed["verdict"].refusing:
@@ -248,14 +246,14 @@ def _sheet(request: Request, team: Team, order: lifecycle.Order, sentence: str =
         "demo": dispatch.demo_mode(),
         "parked_days": lifecycle.PARKED_FOR.days,
     }
-    return _in_sheet(request, "compose/_confirm.html", context, status)
+    return in_sheet(request, "compose/_confirm.html", context, status)
 
 
-def _trouble(request: Request, title: str, sentence: str, said: str = "") -> HttpResponse:
-    return _in_sheet(request, "compose/_trouble.html", {"title": title, "sentence": sentence, "said": said}, 422)
+def trouble(request: Request, title: str, sentence: str, said: str = "") -> HttpResponse:
+    return in_sheet(request, "compose/_trouble.html", {"title": title, "sentence": sentence, "said": said}, 422)
 
 
-def _in_sheet(request: Request, template: str, context: dict[str, Any], status: int) -> HttpResponse:
+def in_sheet(request: Request, template: str, context: dict[str, Any], status: int) -> HttpResponse:
     if request.htmx:
         return render(request, template, context, status=status)
     return render(request, "compose/_sheet_page.html", {**context, "inside": template}, status=status)
@@ -264,11 +262,11 @@ def _in_sheet(request: Request, template: str, context: dict[str, Any], status: 
 # -- confirm ----------------------------------------------------------------------------------------------------------
 
 
-def _said(request: Request) -> dict[str, Any] | None:
+def said_in(request: Request) -> dict[str, Any] | None:
     """What the posted confirmation says, however old it is. None when there is none or it was altered."""
     try:
-        return signing.loads(request.POST.get("sealed", ""), salt=lifecycle.CONFIRMATION_SALT)
-    except signing.BadSignature:
+        return lifecycle.unseal(request.POST.get("sealed", ""), lasts=None)
+    except lifecycle.ConfirmAgain:
         return None
 
 
@@ -277,22 +275,25 @@ def _said(request: Request) -> dict[str, Any] | None:
 @require_POST
 def confirm(request: Request) -> HttpResponse:
     """The one click that spends. The same confirmation twice is one generation."""
-    said = _said(request)
+    said = said_in(request)
     if said is None or said["user"] != request.user.pk:
-        return _not_confirmed(request)
+        return not_confirmed(request)
     team = access.teams_of(request.user).filter(pk=said["team"]).first()
     if team is None or not access.may_generate(request.user, team):
-        return _refused(request, "You may no longer generate in the team this was meant for. Nothing was held.")
-    generation = Generation.objects.filter(nonce=uuid.UUID(said["nonce"])).first()
-    if generation:
+        return refused(request, "You may no longer generate in the team this was meant for. Nothing was held.")
+    if lifecycle.plan_of(said):
+        return trouble(request, "Not confirmed", "This confirms several clips. Review them again. Nothing was charged.")
+    already = lifecycle.made_of(said)
+    if already:
+        generation = already[0]
         messages.success(request, f"Already confirmed: {credits(generation.price)} held once, nothing more.")
         return _to_gallery(request)
     try:
         generation = lifecycle.confirm(request.user, request.POST["sealed"])
     except lifecycle.ConfirmAgain as again:
-        return _ask_again(request, team, lifecycle.order_of(said), str(again))
+        return _ask_again(request, team, lifecycle.orders_of(said)[0], str(again))
     except budgets.OverBudget as over:
-        return _ask_again(request, team, lifecycle.order_of(said), str(over))
+        return _ask_again(request, team, lifecycle.orders_of(said)[0], str(over))
     if generation.status == Status.AWAITING_APPROVAL:
         messages.success(request, f"Asked for approval: {credits(generation.price)} held. Nothing is sent before.")
         return _to_gallery(request)
@@ -306,22 +307,21 @@ def _to_gallery(request: Request) -> HttpResponse:
     return HttpResponseClientRedirect(gallery) if request.htmx else HttpResponseSeeOther(gallery)
 
 
-def _not_confirmed(request: Request) -> HttpResponse:
+def not_confirmed(request: Request) -> HttpResponse:
     try:
         lifecycle.confirm(request.user, request.POST.get("sealed", ""))
     except lifecycle.ConfirmAgain as again:
         sentence = str(again).replace(" Here is the price again.", "")
-        return _trouble(request, "Not confirmed", f"{sentence} Go back to the form and review it again.")
+        return trouble(request, "Not confirmed", f"{sentence} Go back to the form and review it again.")
     raise RuntimeError("a confirmation that cannot be read was accepted")
 
 
 def _ask_again(request: Request, team: Team, order: lifecycle.Order, sentence: str) -> HttpResponse:
     """The confirmation no longer stands: the same order with its price of now, if it still can be made."""
-    draft = forms.Draft(order.mode, order.generation_type, order.prompt, dict(order.params), dict(order.media))
-    draft.project, draft.version = str(order.project or ""), str(order.version or "")
+    draft = forms.from_order(order)
     try:
         forms.check_project(draft, team)
         forms.check(draft, request.user, team)
     except catalogue.Invalid:
-        return _trouble(request, "Not confirmed", sentence)
+        return trouble(request, "Not confirmed", sentence)
     return _sheet(request, team, order, sentence)

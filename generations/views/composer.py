@@ -41,16 +41,16 @@ def _on_scale(price: int) -> float:
     return math.log(price / CHEAPEST) / math.log(DEAREST / CHEAPEST)
 
 
-def _cards(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[Card]:
-    cards = []
+def cards(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[Card]:
+    made = []
     for mode, model in models.items():
         able = draft.generation_type in model.types
         why = model.strength if able else f"Cannot start {FROM_WORDS[draft.generation_type]}"
-        cards.append(Card(model, mode == draft.mode, able, why))
-    return cards
+        made.append(Card(model, mode == draft.mode, able, why))
+    return made
 
 
-def _types(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[dict[str, Any]]:
+def types(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[dict[str, Any]]:
     able = {name for model in models.values() for name in model.types}
     return [
         {"name": name, "label": label, "chosen": name == draft.generation_type, "able": name in able}
@@ -102,6 +102,10 @@ class Price:
     @property
     def credits(self) -> int:
         return self.quote.credits if self.quote else 0
+
+    @property
+    def sufficient(self) -> bool:
+        return bool(self.quote and self.quote.sufficient)
 
     @property
     def tightest(self) -> Meter | None:
@@ -180,8 +184,8 @@ def context(
         "draft": draft,
         "model": catalogue.MODELS[draft.mode],
         "from_words": FROM_WORDS[draft.generation_type],
-        "types": _types(draft, models),
-        "cards": _cards(draft, models),
+        "types": types(draft, models),
+        "cards": cards(draft, models),
         "slots": slots,
         "controls": [control for control in controls if not control.advanced],
         "more": more,
