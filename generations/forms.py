@@ -116,6 +116,12 @@ def remix(generation: Generation) -> Draft:
     return draft
 
 
+def start_from(draft: Draft, media: Media) -> None:
+    """Makes an upload what a draft starts from: an image its start frame, a video its source."""
+    slot, kind = ("image", "image-to-video") if media.kind == Media.Kind.IMAGE else ("video", "video-to-video")
+    draft.generation_type, draft.media, draft.kept = kind, {slot: [f"{OURS}{media.key}"]}, []
+
+
 def from_confirmation(said: Mapping[str, Any]) -> Draft:
     draft = Draft(said["mode"], said["type"], said["prompt"], dict(said["params"]), dict(said["media"]))
     draft.project = str(said.get("project") or "")

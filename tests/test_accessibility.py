@@ -15,18 +15,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.timeout(60
 SHAPES = {"1440 light": (1440, 900, "light"), "1440 dark": (1440, 900, "dark"), "360 dark": (360, 760, "dark")}
 PASSWORD = "a long password of hers"
 SEED = """
-import datetime, json, uuid
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+import datetime, io, json, uuid
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
-<<<<<<< HEAD
-from generations import accounts, catalogue, ledger, prompts
-=======
-from generations import accounts, catalogue, ledger, notify, webhooks
->>>>>>> 8ba7d59 (What webhooks are told, and why news is read off the rows)
+from PIL import Image
+from generations import accounts, catalogue, ledger, notify, prompts, uploads, webhooks
 from generations.models import (
-    ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
-    Submission, User)
+    ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, GenerationMedia, Membership, Project, Quote,
+    Status, Submission, User)
 from tests.makers import make_person
 
 mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
@@ -94,7 +92,6 @@ no = park(make("CANCELLED", "A crane at dusk", owner=jonas, finished_at=now), ve
           reason="Use the shorter one", decided_at=now)
 settle(no, 0)
 made["rejected"] = no.pk
-<<<<<<< HEAD
 text = "A lone {animal} crests the {place} at golden hour, slow push in, anamorphic flare"
 saved = prompts.save(team, mara, prompts.read("Golden hour", text, ["landscape", "slow"], True))
 prompts.edit(saved, jonas, prompts.read("Golden hour", text + ", dust in the air", ["landscape"]), 1)
@@ -102,12 +99,16 @@ prompts.star(saved, mara, True)
 Generation.objects.filter(status="COMPLETED").update(from_version=saved.versions.first())
 prompts.save(team, mara, prompts.read("Neon in the rain", "Neon on wet asphalt, a taxi passes"))
 made["prompt"] = saved.pk
-=======
 notify.sweep(now - datetime.timedelta(hours=1))
 notify.sweep()
 for whose in (team, None):
     webhooks.add(whose, mara, "#producers", "slack", "https://hooks.slack.com/services/T0/B0/Xyzw1234", ["budget"])
->>>>>>> 8ba7d59 (What webhooks are told, and why news is read off the rows)
+for number, size in enumerate([(1280, 720), (720, 1280), (800, 800)]):
+    data = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(data, "JPEG")
+    file = SimpleUploadedFile(f"dune at dawn, take {number}.jpg", data.getvalue())
+    upload = uploads.keep(team, jonas if number else mara, file, "image")
+GenerationMedia.objects.create(generation=failed, slot="image", media=upload)
 print(json.dumps(made))
 """
 
@@ -177,7 +178,7 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
         "a prompt's variables": f"/prompts/{rows['prompt']}/use",
         "edit a prompt": f"/prompts/{rows['prompt']}/edit",
     }
-    paths |= {"import prompts": "/prompts/import"}
+    paths |= {"import prompts": "/prompts/import", "library": "/library", "library, nothing": "/library?q=zzz"}
     paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in rows.items() if name != "prompt"}
     for name, path in paths.items():
         page.goto(path)
@@ -202,6 +203,15 @@ def visits(page: Page, rows: dict[str, int]) -> Iterator[str]:
     page.get_by_role("button", name="Save prompt").click()
     page.get_by_text("Give it a title").wait_for()
     yield "save as prompt, something is wrong"
+    page.goto("/new?type=image-to-video")
+    page.get_by_text("From the library").first.click()
+    page.get_by_role("button", name=re.compile("Use dune")).first.wait_for()
+    yield "compose, picking from the library"
+    page.goto("/library")
+    page.get_by_label(re.compile("Choose dune")).first.check()
+    page.get_by_role("button", name="Delete the chosen").click()
+    page.get_by_role("button", name="Delete 1 upload").wait_for()
+    yield "library, asking before deleting"
     page.goto("/new?mode=kling-3")
     page.get_by_label("Prompt", exact=True).fill("A lone walker")
     page.get_by_label("Project").select_option("Alpine Rail")

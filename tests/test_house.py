@@ -29,6 +29,7 @@ FLOORS = {
         "people",
         "uploads",
         "prompts",
+        "library",
         "story",
         "forecast",
         "filters",

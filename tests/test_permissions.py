@@ -134,6 +134,11 @@ TABLE: dict[str, Row] = {
     "share_prompt": do(MANAGERS, "prompt", own=MAKERS),
     "archive_prompt": do(MANAGERS, "prompt", own=MAKERS),
     "remove_prompt": do(MANAGERS, "prompt", own=MAKERS),
+    # the library of uploads
+    "library": ask(ALL),
+    "add_to_library": do(MAKERS),
+    "delete_from_library": do(MANAGERS, "upload_chosen", own=MAKERS),
+    "frame": do(MAKERS, "clip", elsewhere=MAKERS_NOWHERE),
     # approvals: admins decide for every team, nobody for themselves
     "approvals": ask(MANAGERS),
     "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
@@ -361,6 +366,8 @@ class World:
             price_is(140)
             order = make_order()
             return [], {"sealed": lifecycle.seal(owner, team, order, lifecycle.quote(order.billing))}
+        if of == "upload_chosen":
+            return [], {"key": [str(self.upload(team, owner).key)], "sure": "1"}
         if of == "upload":
             return [self.upload(team, owner).key], {}
         return ([getattr(self, of)(team, owner).pk] if of else []), {}
