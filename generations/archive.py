@@ -39,6 +39,7 @@ FETCH_DEADLINE = 240  # seconds for the whole file
 LARGEST = 4 * 1024**3
 PIECE = 256 * 1024
 DEVELOP_TIMEOUT = 120
+FRAME_TIMEOUT = 20  # somebody waits for it
 SLOWEST_RETRY = 3600.0
 GONE_AFTER = timedelta(hours=24)  # of dead links only
 MISSING = "its file is missing from our storage"
@@ -152,17 +153,30 @@ def _check_size(size: int, length: str, expected: int | None) -> None:
 
 def develop(video: Path, folder: Path) -> dict[str, object]:
     """Probe, poster and preview in a process of their own. Raises CannotFetch when the file is no video."""
-    command = [sys.executable, "-m", "generations.film", str(video), str(folder)]
+    return json.loads(_look_into(str(video), str(folder), seconds=DEVELOP_TIMEOUT))
+
+
+def frame(clip: Clip, out: Path, at: float | None = None) -> None:
+    """Writes the picture that a kept clip shows at a time, else its last, as a JPEG. Raises CannotFetch, OSError."""
+    video = out.with_suffix(".mp4")
+    with clip.file.open("rb") as source, video.open("wb") as target:
+        shutil.copyfileobj(source, target)
+    _look_into("--frame", str(video), str(out), *([] if at is None else [f"{at:.3f}"]), seconds=FRAME_TIMEOUT)
+
+
+def _look_into(*arguments: str, seconds: int) -> str:
+    """Runs film.py in a process of its own: files that strangers made may crash or hang it. Raises CannotFetch."""
+    command = [sys.executable, "-m", "generations.film", *arguments]
     try:
         done = subprocess.run(
-            command, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=DEVELOP_TIMEOUT, check=False
+            command, cwd=settings.BASE_DIR, capture_output=True, text=True, timeout=seconds, check=False
         )
     except subprocess.TimeoutExpired:
         raise CannotFetch("the file took too long to check") from None
     if done.returncode != 0:
         lines = done.stderr.strip().splitlines()
         raise CannotFetch(lines[-1] if lines and done.returncode == 1 else "the file could not be checked")
-    return json.loads(done.stdout)
+    return done.stdout
 
 
 @contextmanager

@@ -3,6 +3,11 @@
     python -m generations.film VIDEO FOLDER
 
 prints one line of JSON: what was found and which files were made in FOLDER. A file that is no video ends it with 1.
+
+    python -m generations.film --frame VIDEO IMAGE [SECONDS]
+
+writes the picture shown at that time as a JPEG, without one the very last.
+
 PyAV reads files that strangers made: a crash or a hang here takes nothing else down.
 """
 
@@ -155,6 +160,28 @@ def _to_width(width: int, height: int, to: int) -> tuple[int, int]:
     return to, max(round(height * to / width), 1)
 
 
+def make_frame(video: Path, out: Path, at: float | None = None) -> None:
+    """The picture that is shown at `at` seconds, else the very last, in full size. The same one is the same bytes."""
+    chosen: av.VideoFrame | None = None
+    with _open(video) as file:
+        stream = file.streams.video[0]
+        stream.thread_type = "AUTO"
+        start, seconds = _times(file, stream)
+        wanted = start + seconds if at is None else start + min(at, seconds)
+        file.seek(int(max(wanted - SHORT_SECONDS, 0.0) * 1e6))
+        for frame in file.decode(stream):
+            if chosen is not None and at is not None and frame.time is not None and frame.time > wanted:
+                break
+            chosen = frame
+        if chosen is None:  # nothing comes after the end that the container names: from the beginning, then
+            file.seek(0)
+            for frame in file.decode(stream):
+                chosen = frame
+    if chosen is None:
+        raise ValueError("the file holds no frame")
+    chosen.to_image().save(out, "JPEG", quality=95, subsampling=0)
+
+
 def make_preview(video: Path, out: Path) -> None:
     """A short muted MP4 for hovering: small, few frames, ready to play from its first byte."""
     with _open(video) as source, av.open(str(out), "w", options={"movflags": "+faststart"}) as target:
@@ -191,10 +218,13 @@ def develop(video: Path, folder: Path) -> Film:
 
 
 def main(arguments: list[str]) -> int:
-    os.nice(GIVES_WAY)
     try:
+        if arguments[0] == "--frame":  # somebody waits for it
+            make_frame(Path(arguments[1]), Path(arguments[2]), *map(float, arguments[3:4]))
+            return 0
+        os.nice(GIVES_WAY)
         film = develop(Path(arguments[0]), Path(arguments[1]))
-    except ValueError as problem:
+    except (ValueError, FFmpegError) as problem:
         print(problem, file=sys.stderr)
         return 1
     print(json.dumps(asdict(film)))

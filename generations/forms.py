@@ -124,6 +124,12 @@ def from_order(order: lifecycle.Order) -> Draft:
     return draft
 
 
+def start_from(draft: Draft, media: Media) -> None:
+    """Makes an upload what a draft starts from: an image its start frame, a video its source."""
+    slot, kind = ("image", "image-to-video") if media.kind == Media.Kind.IMAGE else ("video", "video-to-video")
+    draft.generation_type, draft.media, draft.kept = kind, {slot: [f"{OURS}{media.key}"]}, []
+
+
 def started_from(draft: Draft, user: User, team: Team) -> PromptVersion | None:
     """The version of a saved prompt that a draft started from, if this person sees it in this team."""
     known = draft.version.isascii() and draft.version.isdecimal() and len(draft.version) < 19

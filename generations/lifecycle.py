@@ -6,6 +6,7 @@ transaction. The paid request between confirming and looking has a file of its o
 
 import hashlib
 import json
+import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -26,6 +27,7 @@ from generations.models import (
     Decision,
     Generation,
     GenerationMedia,
+    Loan,
     Media,
     Project,
     PromptVersion,
@@ -42,6 +44,7 @@ CONFIRMATION_LASTS = 30 * 60  # seconds
 PARKED_FOR = timedelta(days=7)  # then an approval that nobody gave expires
 LINK_MAY_TAKE = 3600.0  # seconds that "completed" may come without a link before it is taken at its word
 LOOK_LEASE = timedelta(seconds=dispatch.QUESTION_DEADLINE + 10)
+ABOUT_MEDIA = re.compile(r"\b(urls?|links?|images?|videos?|media|files?|fetch|download|expired?)\b", re.IGNORECASE)
 CONFIRMATION_SALT = "dailies.confirmation"
 
 
@@ -609,8 +612,15 @@ def _fail(generation: Generation, answer: veevid.StatusAnswer) -> None:
             ledger.capture(generation, charged, "failed, but charged by Veevid")
         elif moved:
             ledger.release(generation, "failed: nothing charged")
+    if moved and ABOUT_MEDIA.search(answer.error_message or ""):
+        end_loans(generation)
     if moved:
         stop_if_too_many_failed(generation)
+
+
+def end_loans(generation: Generation) -> None:
+    """Upstream could not use what it was given: what it was lent is handed over anew before the next submission."""
+    Loan.objects.filter(media__uses__generation=generation, account=generation.account_id).delete()
 
 
 def end_demo() -> None:

@@ -21,6 +21,7 @@ from generations import catalogue, dispatch, forecast, journal, ledger, pacing, 
 from generations.lifecycle import (
     NoPrice,
     ask_price,
+    end_loans,
     end_unsent,
     newest_quote,
     stop_if_too_many_failed,
@@ -46,6 +47,7 @@ SETTLES_IN = timedelta(seconds=10)  # before the balance is read for an unclear 
 SEND_MARGIN = timedelta(seconds=5)
 JOURNAL_MAY_LIE = 10.0  # seconds before an answer on the disk counts as left over
 UPLOAD_ATTEMPTS = 5
+LOAN_LASTS = timedelta(hours=24)  # Veevid's links may expire and nobody says when: a day of use costs one upload
 
 Outcome = Submission.Outcome
 
@@ -205,15 +207,16 @@ def _body(submission: Submission) -> dict[str, Any]:
 
 
 def _lend(media: Media, submission: Submission) -> str:
-    """Where upstream finds one of our uploads: handed over once for each account."""
+    """Where upstream finds one of our uploads: handed over once for each account, and anew when its link is old."""
     loan = Loan.objects.filter(media=media, account=submission.account).first()
-    if loan:
+    if loan and timezone.now() - loan.at < LOAN_LASTS:
         return loan.url
     with media.file.open("rb") as file:
         data = file.read()
     call = dispatch.reserve(submission.account, ApiCall.Kind.UPLOAD, submission.generation)
     answer = dispatch.ask(call, lambda upstream: upstream.upload(media.name, data, media.content_type))
-    return Loan.objects.get_or_create(media=media, account=submission.account, defaults={"url": answer.url})[0].url
+    fresh = {"url": answer.url, "at": timezone.now()}
+    return Loan.objects.update_or_create(media=media, account=submission.account, defaults=fresh)[0].url
 
 
 def _media_not_lent(submission: Submission, error: veevid.UpstreamError) -> None:
@@ -406,6 +409,8 @@ def _not_accepted(submission: Submission, error: veevid.UpstreamError) -> None:
     elif isinstance(error, veevid.NotSent):
         _return_to_queue(submission, "unreachable", None, words, error.message)
     elif isinstance(error, veevid.Refused):
+        if isinstance(error, veevid.BadParameters):
+            end_loans(submission.generation)  # a dead link may be why; this generation ends, the next one lends anew
         _reject(submission, words, error.message)
     else:
         _unconfirmed(submission, words, error.message)

@@ -1,23 +1,30 @@
-"""Checks an uploaded image or video and keeps it: whole and readable, or not at all."""
+"""Checks an uploaded image or video and keeps it: whole and readable, or not at all. The same content once per team."""
 
+import hashlib
+import logging
 import struct
 import unicodedata
 import uuid
 import warnings
+from contextlib import suppress
 from pathlib import Path, PurePath
 
 from django.core.files import File
 from django.core.files.uploadedfile import UploadedFile
+from django.db import IntegrityError, transaction
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from generations import archive
 from generations.models import Media, Team, User
+
+logger = logging.getLogger(__name__)
 
 MEGABYTE = 1_000_000
 LARGEST = {Media.Kind.IMAGE: 20 * MEGABYTE, Media.Kind.VIDEO: 200 * MEGABYTE}
 LARGEST_REQUEST = 250 * MEGABYTE
 FORMATS = {"JPEG": ("image/jpeg", ".jpg", ".jpeg"), "PNG": ("image/png", ".png"), "WEBP": ("image/webp", ".webp")}
 SMALLEST_SIDE = 64
+LARGEST_SIDE = 8192  # of a video
 MOST_PIXELS = 50_000_000
 THUMB_SIDE = 480
 CODECS = ("h264", "hevc", "mpeg4", "vp9", "av1")
@@ -47,7 +54,7 @@ class CannotKeep(Exception):
 
 
 def keep(team: Team, owner: User, file: UploadedFile, kind: str) -> Media:
-    """Stores one upload of a person for a team. Raises CannotKeep; then nothing is stored."""
+    """Stores one upload of a person for a team, or finds it there. Raises CannotKeep; then nothing is stored."""
     size = file.size or 0
     if size == 0:
         raise CannotKeep("The file is empty. Nothing was stored.")
@@ -57,10 +64,60 @@ def keep(team: Team, owner: User, file: UploadedFile, kind: str) -> Media:
         raise CannotKeep(
             f"{what} can be at most {most} MB; this one has {size / MEGABYTE:,.0f} MB. Nothing was stored."
         )
-    return _keep_image(team, owner, file) if kind == Media.Kind.IMAGE else _keep_video(team, owner, file)
+    digest = _digest(file)
+    known = _known(team, size, digest)
+    if known and known.kind == kind:
+        return known
+    store = _keep_image if kind == Media.Kind.IMAGE else _keep_video
+    try:
+        return store(team, owner, file, digest)
+    except IntegrityError:  # the same file came twice at once, and the other one was first
+        there = Media.objects.filter(team=team, sha256=digest, kind=kind).first()
+        if there is None:
+            raise
+        return there
 
 
-def _keep_image(team: Team, owner: User, file: UploadedFile) -> Media:
+def kind_of(file: UploadedFile) -> str:
+    """What a file seems to be, by its first bytes. `keep` looks closely."""
+    file.seek(0)
+    return Media.Kind.VIDEO if file.read(8)[4:] in FIRST_BOXES else Media.Kind.IMAGE
+
+
+def _digest(file: UploadedFile) -> str:
+    digest = hashlib.sha256()
+    file.seek(0)
+    for piece in file.chunks():
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _known(team: Team, size: int, digest: str) -> Media | None:
+    """The team's upload with this content, if it is here and whole. It is in the library again from now on.
+
+    Uploads from before contents were compared are read when one of their size comes in.
+    """
+    for old in Media.objects.filter(team=team, size=size, sha256=""):
+        with suppress(OSError, ValueError, IntegrityError), old.file.open("rb") as content, transaction.atomic():
+            Media.objects.filter(pk=old.pk).update(sha256=hashlib.file_digest(content, "sha256").hexdigest())
+    media = Media.objects.filter(team=team, sha256=digest).first()
+    if media is None:
+        return None
+    try:
+        whole = media.file.size == size
+    except FileNotFoundError:
+        whole = False
+    except OSError:
+        raise CannotKeep("Dailies cannot store the file now. Nothing was stored.") from None
+    if not whole:
+        logger.error("upload %s is missing or damaged in our storage", media.key)
+        Media.objects.filter(pk=media.pk).update(sha256="")
+        return None
+    Media.objects.filter(pk=media.pk).update(hidden_at=None)
+    return media
+
+
+def _keep_image(team: Team, owner: User, file: UploadedFile, digest: str) -> Media:
     with archive.workshop() as folder:
         thumb = folder / "thumb.webp"
         try:
@@ -69,7 +126,7 @@ def _keep_image(team: Team, owner: User, file: UploadedFile) -> Media:
             raise CannotKeep(NO_IMAGE) from None
         content_type, *suffixes = FORMATS[kind]
         media = _media(team, owner, file, Media.Kind.IMAGE, content_type, tuple(suffixes), (width, height))
-        return _store(media, file, suffixes[0], thumb)
+        return _store(media, file, digest, suffixes[0], thumb)
 
 
 def _look_into(file: UploadedFile, thumb: Path) -> tuple[str, int, int]:
@@ -103,7 +160,7 @@ def _check_measures(width: int, height: int) -> None:
         )
 
 
-def _keep_video(team: Team, owner: User, file: UploadedFile) -> Media:
+def _keep_video(team: Team, owner: User, file: UploadedFile, digest: str) -> Media:
     file.seek(0)
     head = file.read(12)
     if len(head) < 12 or head[4:8] not in FIRST_BOXES:
@@ -124,8 +181,13 @@ def _keep_video(team: Team, owner: User, file: UploadedFile) -> Media:
                 f"This video is coded as {film['codec']}. H.264 in an MP4 or MOV works. Nothing was stored."
             )
         measures = int(str(film["width"])), int(str(film["height"]))
+        if min(measures) < SMALLEST_SIDE or max(measures) > LARGEST_SIDE:
+            raise CannotKeep(
+                f"Each side of a video must have {SMALLEST_SIDE} to {LARGEST_SIDE:,} pixels; this is {measures[0]:,} × "
+                f"{measures[1]:,}. Nothing was stored."
+            )
         media = _media(team, owner, file, Media.Kind.VIDEO, content_type, suffixes, measures)
-        return _store(media, file, suffixes[0], folder / str(film["poster"]))
+        return _store(media, file, digest, suffixes[0], folder / str(film["poster"]))
 
 
 def _copy(file: UploadedFile, to: Path) -> None:
@@ -163,7 +225,8 @@ def _name(given: str, suffixes: tuple[str, ...]) -> str:
     return (stem or "upload")[:180] + (suffix if suffix.lower() in suffixes else suffixes[0])
 
 
-def _store(media: Media, file: UploadedFile, suffix: str, thumb: Path) -> Media:
+def _store(media: Media, file: UploadedFile, digest: str, suffix: str, thumb: Path) -> Media:
+    media.sha256 = digest
     name = uuid.uuid4().hex
     file.seek(0)
     try:
@@ -171,7 +234,8 @@ def _store(media: Media, file: UploadedFile, suffix: str, thumb: Path) -> Media:
             put(media.file, name + suffix, File(file))
             put(media.poster, f"{name}-poster.webp", File(poster))
             media.extra_size = thumb.stat().st_size
-            media.save()
+            with transaction.atomic():
+                media.save()
     except OSError:
         raise CannotKeep("Dailies cannot store the file now. Nothing was stored.") from None
     return media

@@ -25,6 +25,7 @@ PAGES = {
     "compose": "/new",
     "compose-image": "/new?type=image-to-video",
     "compose-kling": "/new?mode=kling-3",
+    "library": "/library",
     "prompts": "/prompts",
     "prompts-new": "/prompts/new",
     "prompts-import": "/prompts/import",

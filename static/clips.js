@@ -61,6 +61,11 @@
       const wide = document.fullscreenElement === stage;
       label(full, wide ? "minimize" : "maximize", wide ? "Leave full screen" : "Full screen");
     });
+    const frame = one("[data-frame-at]", document);
+    if (frame) {
+      frame.hidden = false;
+      listen(frame, "click", () => { frame.value = video.currentTime.toFixed(3); });
+    }
     stage.addEventListener("nudge", (event) => go(video.currentTime + event.detail));
     showPlaying(); showTime(); showSound();
   }

@@ -15,14 +15,16 @@ pytestmark = [pytest.mark.browser, pytest.mark.processes, pytest.mark.timeout(60
 SHAPES = {"1440 light": (1440, 900, "light"), "1440 dark": (1440, 900, "dark"), "360 dark": (360, 760, "dark")}
 PASSWORD = "a long password of hers"
 SEED = """
-import datetime, json, uuid
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
+import datetime, io, json, uuid
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
-from generations import accounts, catalogue, comparisons, ledger, notify, prompts, webhooks
+from PIL import Image
+from generations import accounts, catalogue, comparisons, ledger, notify, prompts, uploads, webhooks
 from generations.models import (
-    ApiAccount, Approval, ApprovalRule, Batch, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
-    Submission, User)
+    ApiAccount, Approval, ApprovalRule, Batch, Budget, Clip, Forecast, Generation, GenerationMedia, Membership, Project,
+    Quote, Status, Submission, User)
 from tests.makers import make_person
 
 mara = make_person(role="manager", name="Mara Lindqvist", is_staff=True, is_superuser=True)
@@ -110,6 +112,12 @@ for position, row in enumerate([*clips[:3], failed]):
 comparisons.pick(clips[:3], mara, clips[1].pk, None)
 comparisons.open_vote(clips[3:], mara)
 made |= {"batch": batch.pk, "compared": [clip.pk for clip in clips[:3]], "voted on": [clip.pk for clip in clips[3:]]}
+for number, size in enumerate([(1280, 720), (720, 1280), (800, 800)]):
+    data = io.BytesIO()
+    Image.linear_gradient("L").resize(size).convert("RGB").save(data, "JPEG")
+    file = SimpleUploadedFile(f"dune at dawn, take {number}.jpg", data.getvalue())
+    upload = uploads.keep(team, jonas if number else mara, file, "image")
+GenerationMedia.objects.create(generation=failed, slot="image", media=upload)
 print(json.dumps(made))
 """
 
@@ -179,7 +187,7 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
         "a prompt's variables": f"/prompts/{rows['prompt']}/use",
         "edit a prompt": f"/prompts/{rows['prompt']}/edit",
     }
-    paths |= {"import prompts": "/prompts/import"}
+    paths |= {"import prompts": "/prompts/import", "library": "/library", "library, nothing": "/library?q=zzz"}
     side_by_side = {name: ",".join(map(str, rows[name])) for name in ("compared", "voted on")}
     paths |= {"batch": f"/batches/{rows['batch']}", "compare": f"/compare?ids={side_by_side['compared']}"}
     paths |= {"compare, blind": f"/compare?ids={side_by_side['voted on']}", "compare, wrong": "/compare?ids=1"}
@@ -218,6 +226,15 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     page.get_by_role("button", name="Save prompt").click()
     page.get_by_text("Give it a title").wait_for()
     yield "save as prompt, something is wrong"
+    page.goto("/new?type=image-to-video")
+    page.get_by_text("From the library").first.click()
+    page.get_by_role("button", name=re.compile("Use dune")).first.wait_for()
+    yield "compose, picking from the library"
+    page.goto("/library")
+    page.get_by_label(re.compile("Choose dune")).first.check()
+    page.get_by_role("button", name="Delete the chosen").click()
+    page.get_by_role("button", name="Delete 1 upload").wait_for()
+    yield "library, asking before deleting"
     page.goto("/new?mode=kling-3")
     page.get_by_label("Prompt", exact=True).fill("A lone walker")
     page.get_by_label("Project").select_option("Alpine Rail")

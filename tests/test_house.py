@@ -31,6 +31,7 @@ FLOORS = {
         "sharing",
         "uploads",
         "prompts",
+        "library",
         "story",
         "forecast",
         "filters",

@@ -194,6 +194,11 @@ TABLE: dict[str, Row] = {
     "share_link": ask("404 404 ok ok", "link", own=ALL, also="POST"),
     "revoke_share": do("404 404 ok ok", "link", own=ALL),
     "revoke_shares": do(ALL, "maker", elsewhere=ALL),  # ends those links alone that the person sees
+    # the library of uploads
+    "library": ask(ALL),
+    "add_to_library": do(MAKERS),
+    "delete_from_library": do(MANAGERS, "upload_chosen", own=MAKERS),
+    "frame": do(MAKERS, "clip", elsewhere=MAKERS_NOWHERE),
     # approvals: admins decide for every team, nobody for themselves
     "approvals": ask(MANAGERS),
     "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
@@ -495,6 +500,8 @@ class World:
             return [], {"sealed": lifecycle.seal_all(owner, team, [(order, lifecycle.quote(order.billing))], plan)}
         if of in ("pair", "voting"):
             return [], self.pair(team, owner, of == "voting")
+        if of == "upload_chosen":
+            return [], {"key": [str(self.upload(team, owner).key)], "sure": "1"}
         if of == "upload":
             return [self.upload(team, owner).key], {}
         return ([getattr(self, of)(team, owner).pk] if of else []), {}

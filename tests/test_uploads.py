@@ -159,10 +159,10 @@ def test_a_second_start_frame_takes_the_place_of_the_first(browser):
 
 def test_references_are_added_up_to_three(browser):
     where = {"slot": "images", "kind": "reference-to-video", "mode": "veo3"}
-    answer = send(browser, [picture(), picture()], **where)
+    answer = send(browser, [picture(), picture(size=(170, 90))], **where)
     assert answer.content.decode().count('name="images" value="media:') == 2
     there = [f"media:{media.key}" for media in Media.objects.all()]
-    answer = send(browser, [picture(), picture()], images=there, **where)
+    answer = send(browser, [picture(size=(180, 90)), picture(size=(190, 90))], images=there, **where)
     assert (answer.status_code, Media.objects.count()) == (422, 2)
 
 

@@ -86,6 +86,12 @@ def page(request: Request, team: Team) -> HttpResponse:
     else:
         mode, generation_type = request.GET.get("mode", ""), request.GET.get("type", "")
         draft = forms.Draft(mode, generation_type, request.GET.get("prompt", ""))
+    if key := request.GET.get("media", ""):
+        ours = forms.uploads_of(request.user, [f"{forms.OURS}{key}"])
+        media = next((each for each in ours.values() if each.team_id == team.pk), None)
+        if media is None:
+            raise Http404("no such upload in this team")
+        forms.start_from(draft, media)
     notice = forms.settle(draft, models)
     forms.refit(draft)
     return render(request, "compose.html", composer.context(request, draft, notice=notice))
@@ -104,6 +110,7 @@ def form(request: Request, team: Team) -> HttpResponse:
     else:
         draft = forms.posted(request.POST)
         remove(draft, request.POST.get("remove", ""))
+        _pick(draft, request.POST.get("add", ""))
     notice = forms.settle(draft, forms.visible_models())
     errors = take_files(request, team, draft)
     forms.refit(draft)
@@ -136,6 +143,8 @@ def add_media(request: Request, team: Team) -> HttpResponse:
     errors: dict[str, str] = {}
     if request.POST.get("remove"):
         remove(draft, request.POST["remove"])
+    elif request.POST.get("add"):
+        _pick(draft, request.POST["add"])
     else:
         draft.typed = {slot: address for slot, address in draft.typed.items() if slot == name}
         errors = take_files(request, team, draft, only=name)
@@ -155,6 +164,15 @@ def remove(draft: forms.Draft, what: str) -> None:
         del sources[int(position)]
 
 
+def _pick(draft: forms.Draft, what: str) -> None:
+    """Puts `slot=media:<key>`, chosen from the library, into its place; `check_media` looks whose it is."""
+    name, _, source = what.partition("=")
+    slot = next((slot for slot in draft.slots if slot.name == name), None)
+    if slot and source.startswith(forms.OURS) and source not in draft.media.get(name, []):
+        there = draft.media.get(name, []) if slot.maximum > 1 else []
+        draft.media[name] = [*there, source][: slot.maximum]
+
+
 def take_files(request: Request, team: Team, draft: forms.Draft, only: str = "") -> dict[str, str]:
     """Keeps the files that came with the form. A file for a single place takes that place. Errors by slot."""
     errors: dict[str, str] = {}
@@ -172,7 +190,8 @@ def take_files(request: Request, team: Team, draft: forms.Draft, only: str = "")
             except uploads.CannotKeep as problem:
                 errors[slot.name] = str(problem)
             else:
-                there = [*there, f"{forms.OURS}{media.key}"]
+                source = f"{forms.OURS}{media.key}"
+                there = there if source in there else [*there, source]  # the same content is one upload
                 draft.media[slot.name] = there
     return errors
 

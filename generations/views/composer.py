@@ -11,6 +11,7 @@ from generations.views.gate import Request, current_team
 from generations.views.meters import Meter, of_rooms
 
 CHEAPEST, DEAREST = 10, 2000  # credits: the ends of the scale on a model's card
+LIBRARY_SHOWN = 24  # of the newest, beside a place for media; the others are on the library's page
 FROM_WORDS = {
     "text-to-video": "from text",
     "image-to-video": "from an image",
@@ -60,8 +61,13 @@ def types(draft: forms.Draft, models: Mapping[str, catalogue.Model]) -> list[dic
 
 def slots_shown(request: Request, draft: forms.Draft, errors: Mapping[str, str]) -> list[dict[str, Any]]:
     ours = forms.uploads_of(request.user, (source for sources in draft.media.values() for source in sources))
+    team = current_team(request)
     slots = []
+    library: dict[str, list[Media]] = {}
     for slot in draft.slots:
+        if slot.kind not in library:
+            rows = access.library_for(request.user).filter(team=team, kind=slot.kind).order_by("-pk")
+            library[slot.kind] = list(rows[:LIBRARY_SHOWN])
         sources = [s for s in draft.media.get(slot.name, []) if s in ours or not s.startswith(forms.OURS)]
         slots.append(
             {
@@ -69,6 +75,7 @@ def slots_shown(request: Request, draft: forms.Draft, errors: Mapping[str, str])
                 "items": [item(source, ours.get(source)) for source in sources],
                 "room": len(sources) < slot.maximum,
                 "left": slot.maximum - len(sources),
+                "library": [media for media in library[slot.kind] if f"{forms.OURS}{media.key}" not in sources],
                 "typed": draft.typed.get(slot.name, ""),
                 "error": errors.get(slot.name, ""),
                 "what": "image" if slot.kind == "image" else "video",

@@ -139,7 +139,7 @@ def page(request: Request) -> HttpResponse:
 def one(request: Request, pk: int) -> HttpResponse:
     prompt = _find(request, pk)
     clips = _last_clips([prompt], CLIPS_OF_ONE).get(prompt.pk, [])
-    versions = prompt.versions.select_related("author").annotate(used=Count("generations"))
+    versions = prompt.versions.select_related("author").annotate(used=Count("generations")).order_by("-number")
     context = {
         "prompt": prompt,
         "clips": clips,
