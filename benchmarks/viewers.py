@@ -3,9 +3,9 @@
     python -m benchmarks.viewers                   50 viewers, 200 KB/s each, 30 s; PostgreSQL, one gunicorn process
     python -m benchmarks.viewers --quick           10 s
 
-gunicorn as gunicorn.conf.py has it, with one worker process instead of two. Each viewer asks as a browser's player does:
-a range to the end, then from where the answer ended, over one connection, and reads no faster than its line. Its receive
-buffer is small, so that what a far line would not have taken in is not taken in by the kernel of this machine either.
+gunicorn as gunicorn.conf.py has it, with one worker process instead of two. Each viewer asks as a browser's player
+does: a range to the end, then from where the answer ended, over one connection, and reads no faster than its line. Its
+receive buffer is small: what a far line would not have taken in, the kernel of this machine does not take in either.
 Everything is on 127.0.0.1. Ends with 1 when a page took longer than promised or a viewer did not get its rate.
 """
 
@@ -43,11 +43,11 @@ mara = User.objects.get(email="mara@example.com")
 quote = Quote.objects.create(account=ApiAccount.objects.first(), digest="d", billing={{}}, credits=140)
 made, now = [], timezone.now()
 for number in range({rows}):
-    row = Generation.objects.create(team=mara.teams.get(), owner=mara, nonce=uuid.uuid4(), status="COMPLETED", mode="veo3",
-        generation_type="text-to-video", params={{"aspect_ratio": "16:9"}}, prompt=f"Take {{number}}", quote=quote,
-        price=140, charged=140, finished_at=now, took=60.0)
-    clip = Clip(generation=row, state="STORED", source_url="", sha256=f"{{number}}", size={size}, width=1280, height=720,
-        seconds=8.0, fps=24.0, stored_at=now, fetch_at=None)
+    row = Generation.objects.create(team=mara.teams.get(), owner=mara, nonce=uuid.uuid4(), status="COMPLETED",
+        mode="veo3", generation_type="text-to-video", params={{"aspect_ratio": "16:9"}}, quote=quote,
+        prompt=f"Take {{number}}", price=140, charged=140, finished_at=now, took=60.0)
+    clip = Clip(generation=row, state="STORED", source_url="", sha256=f"{{number}}", size={size}, width=1280,
+        height=720, seconds=8.0, fps=24.0, stored_at=now, fetch_at=None)
     if number < {clips}:
         clip.file.save("a.mp4", ContentFile(bytes({size})), save=False)
         made.append(row.pk)
@@ -139,7 +139,7 @@ def audience(given: Any, port: int, cookie: str, clips: list[int], told: "Queue[
 
 
 def visit(port: int, cookie: str, seconds: float) -> list[float]:
-    """One person opens the gallery again and again: how long each page took, over one connection as a browser has it."""
+    """One person opens the gallery again and again, over one connection: how long each page took."""
     call = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     ends, times = time.monotonic() + seconds, []
     while time.monotonic() < ends:

@@ -35,6 +35,8 @@ FLOORS = {
         "waiting",
         "reports",
         "keeping",
+        "exporting",
+        "importing",
     ],
     2: ["ledger", "budgets", "access", "audit", "search"],
     1: ["models", "apps"],
