@@ -63,7 +63,7 @@ def team() -> Team:
     media.width = media.height = 64
     media.file.save("start.png", ContentFile(b"image"), save=False)
     media.save()
-    first = Generation.objects.order_by("pk").first()
+    first = Generation.objects.earliest("pk")
     GenerationMedia.objects.create(generation=first, slot="image", media=media)
     Generation.objects.filter(pk=first.pk).update(mark="keep", marked_by=luc)
     Favourite.objects.create(user=luc, generation=first)
