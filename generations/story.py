@@ -175,6 +175,9 @@ def steps(generation: Generation) -> list[Step]:
     for entry in generation.entries.select_related("user").order_by("at", "pk"):
         found.append(_money(entry, generation))
     found += _approval(generation)
+    elsewhere = getattr(generation, "imported", None)
+    if elsewhere:
+        found.append(Step(elsewhere.at, "Brought in", "What it cost counts in the books it came from, in none here"))
     clip = getattr(generation, "clip", None)
     if clip:
         found += _kept(clip)
@@ -339,4 +342,7 @@ def facts(generation: Generation) -> list[tuple[str, str]]:
     found.append(("Model", " ".join(name)))
     if generation.project:
         found.append(("Charged to", generation.project.name))
+    elsewhere = getattr(generation, "imported", None)
+    if elsewhere:
+        found.append(("Came with", elsewhere.origin))
     return found + [(label, words) for label, words in parameters if label != VERSION]

@@ -41,6 +41,8 @@ FLOORS = {
         "bundle",
         "wastebin",
         "keeping",
+        "exporting",
+        "importing",
     ],
     2: ["ledger", "budgets", "access", "audit", "search"],
     1: ["models", "apps"],

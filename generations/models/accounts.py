@@ -10,6 +10,13 @@ from generations.models.fields import EncryptedTextField
 ACTIVE_KEYS_PER_ACCOUNT = 5  # upstream's limit
 
 
+class OwnAccounts(models.Manager["ApiAccount"]):
+    """Without the one that imported history hangs on."""
+
+    def get_queryset(self) -> models.QuerySet["ApiAccount"]:
+        return super().get_queryset().exclude(state=ApiAccount.State.ELSEWHERE)
+
+
 class ApiAccount(models.Model):
     """One paid Veevid account. All its keys share one balance, one hourly limit and three slots."""
 
@@ -47,6 +54,9 @@ class ApiAccount(models.Model):
     )
     examined = models.BigIntegerField(default=0, help_text="Primary key of the newest reading that was looked at.")
     created_at = models.DateTimeField(default=timezone.now)
+
+    objects = OwnAccounts()
+    everywhere = models.Manager["ApiAccount"]()
 
     def __str__(self) -> str:
         return self.name
