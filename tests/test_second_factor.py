@@ -54,8 +54,9 @@ def test_the_app_is_set_up_with_a_picture_that_the_csp_lets_through(ada) -> None
     assert not re.findall(r"<script(?![^>]*(?:src=|application/json))", page)
 
 
-def test_what_is_set_up_is_in_the_audit_trail(ada) -> None:
-    set_up(signed_in("ada@example.com"))
+def test_what_is_set_up_is_in_the_audit_trail(ada, django_capture_on_commit_callbacks) -> None:
+    with django_capture_on_commit_callbacks(execute=True):
+        set_up(signed_in("ada@example.com"))
     row = AuditEntry.objects.get(action="signin.totp_activated")
     assert (row.who, row.address) == (ada, "127.0.0.1")
     assert row.what == "Ada: an app that shows codes was set up"
