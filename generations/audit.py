@@ -16,7 +16,7 @@ GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
     "outcomes": ("Unknown outcomes", ("outcome", "safe_mode")),
     "people": ("People and roles", ("member", "invitation", "person", "admin", "admin_site")),
     "signin": ("Signing in", ("signin", "second_factor")),
-    "accounts": ("Accounts, keys, models", ("account", "key", "model")),
+    "accounts": ("Accounts, keys, models", ("account", "key", "model", "balance", "storage")),
     "sharing": ("Sharing and tokens", ("share", "collection", "token", "webhook")),
 }
 OTHER = "other"

@@ -199,7 +199,6 @@ HOOK = {"name": "A chat", "shape": "slack", "url": "https://hooks.example.com/a"
 DEEDS = ("settings/", "approvals/", "team/", "teams/", "people/")
 # ... but for a person's own choice, for a question, and for what changes nothing in this test's world.
 NO_DEEDS = {"switch_team", "safe_mode_balances", "safe_mode_take_in", "safe_mode_release"}
-NO_DEEDS |= {"test_webhook", "test_site_webhook"}
 NO_DEEDS |= {"resume_key", "forget_second_factor"}  # tests/test_audit_page.py, tests/test_second_factor.py
 
 # What the views have to be given so that whoever may gets an ok.
