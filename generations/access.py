@@ -8,6 +8,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.db.models import F, Q, QuerySet
 
 from generations.models import (
+    AuditEntry,
     Batch,
     Clip,
     Collection,
@@ -86,6 +87,11 @@ def may_remove(user: User, membership: Membership) -> bool:
 def manages_any(user: User) -> bool:
     """Managers of any team, and admins."""
     return user.is_staff or Membership.objects.filter(user=user, role=Role.MANAGER).exists()
+
+
+def deeds_for(user: User) -> QuerySet[AuditEntry]:
+    """The audit trail: all of it for admins, what was done in their teams for managers."""
+    return AuditEntry.objects.all() if user.is_staff else AuditEntry.objects.filter(team__in=spend_teams(user))
 
 
 def managed_generations(user: User) -> QuerySet[Generation]:

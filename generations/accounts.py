@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
-from generations import dispatch, veevid
+from generations import audit, dispatch, veevid
 from generations.models import (
     ACTIVE_KEYS_PER_ACCOUNT,
     ApiAccount,
@@ -63,7 +63,12 @@ def ensure_environment_key(secret: str) -> None:
         ApiKey.objects.filter(label=OVERRULED).update(label=FROM_ENVIRONMENT)
         account.keys.filter(label=FROM_ENVIRONMENT, state=ApiKey.State.ACTIVE).update(state=ApiKey.State.REPLACED)
         state = ApiKey.State.ACTIVE if _room_for_active(account) else ApiKey.State.PAUSED
-        _put(account, secret, FROM_ENVIRONMENT, state)
+        key = _put(account, secret, FROM_ENVIRONMENT, state)
+        _say(None, "key.added", f"Key {key} of {account}, named by VEEVID_API_KEY", {})
+
+
+def _say(who: User | None, action: str, what: str, origin: dict[str, str]) -> None:
+    audit.record(who, action, what, team=None, **origin)
 
 
 def _put(account: ApiAccount, secret: str, label: str, state: str = ApiKey.State.ACTIVE) -> ApiKey:
@@ -77,7 +82,7 @@ def _put(account: ApiAccount, secret: str, label: str, state: str = ApiKey.State
     return key
 
 
-def add_key(account: ApiAccount | None, secret: str, label: str = "") -> ApiKey:
+def add_key(account: ApiAccount | None, secret: str, label: str = "", who: User | None = None, **origin: str) -> ApiKey:
     """Adds a key to an account; without one, to a new real account. Nothing is sent. Raises CannotAdd.
 
     A key that was here before, and was replaced, is taken up again; without an account, in the one it had.
@@ -90,7 +95,9 @@ def add_key(account: ApiAccount | None, secret: str, label: str = "") -> ApiKey:
             account = account or ApiAccount.objects.create(name=_next_name())
             account = ApiAccount.objects.select_for_update().get(pk=account.pk)
             _check_may_be_active(account)
-            return _put(account, secret, label)
+            key = _put(account, secret, label)
+            _say(who, "key.added", f"Key {key} of {account}", origin)
+            return key
     except IntegrityError:
         raise CannotAdd(ALREADY_HERE) from None
 
@@ -124,23 +131,28 @@ def _check_may_be_active(account: ApiAccount, leaving: ApiKey | None = None) -> 
         )
 
 
-def set_key_active(key: ApiKey, active: bool) -> None:
+def set_key_active(key: ApiKey, active: bool, who: User | None = None, **origin: str) -> None:
     """Pauses a key, or takes it up again (also one that Veevid refused). Raises CannotAdd for a sixth active one."""
     with transaction.atomic():
         account = ApiAccount.objects.select_for_update().get(pk=key.account_id)
         keys = ApiKey.objects.filter(pk=key.pk).exclude(state=ApiKey.State.REPLACED)
         if not active:
-            keys.filter(state=ApiKey.State.ACTIVE).update(state=ApiKey.State.PAUSED)
-        elif keys.exclude(state=ApiKey.State.ACTIVE).exists():
-            _check_may_be_active(account)
-            keys.update(state=ApiKey.State.ACTIVE, checked_words="")
+            changed = keys.filter(state=ApiKey.State.ACTIVE).update(state=ApiKey.State.PAUSED)
+        else:
+            rest = keys.exclude(state=ApiKey.State.ACTIVE)
+            if rest.exists():
+                _check_may_be_active(account)
+            changed = rest.update(state=ApiKey.State.ACTIVE, checked_words="")
+        if changed:
+            _say(who, "key.resumed" if active else "key.paused", f"Key {key} of {account}", origin)
 
 
-def remove_key(key: ApiKey) -> None:
+def remove_key(key: ApiKey, who: User | None = None, **origin: str) -> None:
     """Takes a key that Veevid never took, such as a mistyped one, out of the list. Its requests stay on record."""
     with transaction.atomic():
-        ApiAccount.objects.select_for_update().get(pk=key.account_id)
-        _retire(ApiKey.objects.filter(pk=key.pk, accepted_at=None, account__demo=False))
+        account = ApiAccount.objects.select_for_update().get(pk=key.account_id)
+        if _retire(ApiKey.objects.filter(pk=key.pk, accepted_at=None, account__demo=False)):
+            _say(who, "key.removed", f"Key {key} of {account}, which Veevid never took", origin)
 
 
 def _retire(keys: QuerySet[ApiKey]) -> bool:
@@ -153,7 +165,7 @@ def _retire(keys: QuerySet[ApiKey]) -> bool:
 # -- one request with exactly this key --------------------------------------------------------------------------------
 
 
-def replace_key(old: ApiKey, secret: str) -> ApiKey:
+def replace_key(old: ApiKey, secret: str, who: User | None = None, **origin: str) -> ApiKey:
     """Rotation: the new key is tried, and takes over when Veevid takes it; the old one is used no more.
 
     Raises CannotAdd; then the old one stays as it was. Until it has worked the new one counts as replaced: nothing is
@@ -180,6 +192,7 @@ def replace_key(old: ApiKey, secret: str) -> ApiKey:
         _retire(ApiKey.objects.filter(pk=old.pk))
         tried = {"checked_at": timezone.now(), "checked_words": words}
         ApiKey.objects.filter(pk=new.pk).update(state=ApiKey.State.ACTIVE, **tried)
+        _say(who, "key.replaced", f"Key {old} of {old.account}: now {new}", origin)
     new.refresh_from_db()
     return new
 
@@ -204,8 +217,14 @@ def _words_of(error: veevid.UpstreamError) -> str:
     return f"{veevid.in_plain_words(error)} {error.message}".strip()
 
 
-def test_key(key: ApiKey) -> str:
+def test_key(key: ApiKey, who: User | None, **origin: str) -> str:
     """Asks Veevid for the balance with exactly this key, and says in a sentence how it went. Spends one request."""
+    words = _test(key, who, **origin)
+    _say(who, "key.tested", f"Key {key} of {key.account}: {words}", origin)
+    return words
+
+
+def _test(key: ApiKey, who: User | None, **origin: str) -> str:
     try:
         words = _try(key)
     except dispatch.NoRoom as no:
@@ -216,7 +235,7 @@ def test_key(key: ApiKey) -> str:
         return words
     if ApiKey.objects.filter(pk=key.pk, state=ApiKey.State.REFUSED).exists():
         try:
-            set_key_active(key, True)
+            set_key_active(key, True, who, **origin)
         except CannotAdd as no:
             words = f"{words} It stays unused: {no}"
     ApiKey.objects.filter(pk=key.pk).update(checked_at=timezone.now(), checked_words=words)
@@ -226,22 +245,33 @@ def test_key(key: ApiKey) -> str:
 # -- accounts ---------------------------------------------------------------------------------------------------------
 
 
-def set_account_open(account: ApiAccount, opened: bool) -> None:
+def set_account_open(account: ApiAccount, opened: bool, who: User | None = None, **origin: str) -> None:
     """An admin's pause, or the end of one; also reopens an account that Veevid had suspended."""
     state = ApiAccount.State.OPEN if opened else ApiAccount.State.PAUSED
-    ApiAccount.objects.filter(pk=account.pk).update(
-        state=state, state_why="", wait_until=None, wait_why="", unreachable=0
-    )
+    with transaction.atomic():
+        ApiAccount.objects.filter(pk=account.pk).update(
+            state=state, state_why="", wait_until=None, wait_why="", unreachable=0
+        )
+        _say(who, "account.resumed" if opened else "account.paused", f"Account {account}", origin)
 
 
-def set_exclusive(account: ApiAccount, exclusive: bool) -> None:
+def set_exclusive(account: ApiAccount, exclusive: bool, who: User | None = None, **origin: str) -> None:
     """An admin's word that nothing but Dailies spends on this account, or that this is no longer so."""
-    ApiAccount.objects.filter(pk=account.pk, demo=False).update(exclusive=exclusive)
+    word = "nothing but Dailies spends on it" if exclusive else "others may spend on it, too"
+    with transaction.atomic():
+        if (
+            ApiAccount.objects.filter(pk=account.pk, demo=False)
+            .exclude(exclusive=exclusive)
+            .update(exclusive=exclusive)
+        ):
+            _say(who, "account.exclusive", f"Account {account}: {word}", origin)
 
 
-def reserve_for(account: ApiAccount, team: Team | None) -> None:
+def reserve_for(account: ApiAccount, team: Team | None, who: User | None = None, **origin: str) -> None:
     """Only this team's clips go out on it from now on; without a team, all teams' again."""
-    ApiAccount.objects.filter(pk=account.pk, demo=False).update(team=team)
+    with transaction.atomic():
+        if ApiAccount.objects.filter(pk=account.pk, demo=False).update(team=team):
+            _say(who, "account.reserved", f"Account {account}: for {team or 'all teams'}", origin)
 
 
 # -- the first admin --------------------------------------------------------------------------------------------------
@@ -251,7 +281,7 @@ class WrongCode(Exception):
     """The set-up code is not the one on the console."""
 
 
-def make_first_admin(typed: str, email: str, password: str, name: str) -> User:
+def make_first_admin(typed: str, email: str, password: str, name: str, **origin: str) -> User:
     """Creates the first admin and their place in the default team. Raises WrongCode; then nobody is made."""
     with transaction.atomic():
         code = SetupCode.objects.select_for_update().filter(used_at=None).first()
@@ -262,6 +292,7 @@ def make_first_admin(typed: str, email: str, password: str, name: str) -> User:
             SetupCode.objects.filter(pk=code.pk).update(used_at=timezone.now())
             user = User.objects.create_superuser(email, password, name=name)
             Membership.objects.create(team=ensure_team(), user=user, role=Membership.Role.MANAGER)
+            _say(user, "admin.made", f"{user}, the first admin, with the code on the console", origin)
             return user
         SetupCode.objects.filter(pk=code.pk, tries__lt=SETUP_TRIES).update(tries=code.tries + 1)
     if code.tries + 1 >= SETUP_TRIES:

@@ -1,12 +1,44 @@
 """Django's admin, for people and teams until Dailies' own pages for them. Money and work are not edited here."""
 
+import json
+from typing import Any
+
 from django import forms
 from django.contrib import admin
+from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import ReadOnlyPasswordHashField
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
+from generations import audit
 from generations.models import LedgerEntry, Membership, Team, User
+from generations.views.gate import origin
+
+
+class Recorded(admin.ModelAdmin):
+    """What is done here is in the audit trail, too."""
+
+    def log_addition(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        self._record(request, "added", obj, "")
+        return super().log_addition(request, obj, message)
+
+    def log_change(self, request: HttpRequest, obj: Model, message: Any) -> Any:
+        entry = LogEntry(change_message=message if isinstance(message, str) else json.dumps(message))
+        self._record(request, "changed", obj, entry.get_change_message())
+        return super().log_change(request, obj, message)
+
+    def log_deletions(self, request: HttpRequest, queryset: QuerySet[Any]) -> Any:
+        for obj in queryset:
+            self._record(request, "deleted", obj, "")
+        return super().log_deletions(request, queryset)
+
+    def _record(self, request: HttpRequest, done: str, obj: Model, said: str) -> None:
+        team = obj if isinstance(obj, Team) and done != "deleted" else None
+        words = f"{str(self.opts.verbose_name).capitalize()} {obj}, in Django’s admin. {said}".strip()
+        audit.record(
+            User.objects.get(pk=request.user.pk or 0), f"admin_site.{done}", words, team=team, **origin(request)
+        )
 
 
 class NewPerson(forms.ModelForm):
@@ -40,7 +72,7 @@ class Places(admin.TabularInline):
 
 
 @admin.register(User)
-class PersonAdmin(UserAdmin):
+class PersonAdmin(Recorded, UserAdmin):
     form = ChangedPerson
     add_form = NewPerson
     ordering = ["email"]
@@ -54,7 +86,7 @@ class PersonAdmin(UserAdmin):
 
 
 @admin.register(Team)
-class TeamAdmin(admin.ModelAdmin):
+class TeamAdmin(Recorded):
     list_display = ["name", "created_at"]
     inlines = [Places]
 

@@ -17,7 +17,7 @@ from django.core import signing
 from django.db import transaction
 from django.utils import timezone
 
-from generations import budgets, catalogue, dispatch, forecast, ledger, pacing, veevid
+from generations import audit, budgets, catalogue, dispatch, forecast, ledger, pacing, veevid
 from generations.models import (
     ApiAccount,
     ApiCall,
@@ -37,6 +37,7 @@ from generations.models import (
     Team,
     User,
 )
+from generations.words import credits
 
 QUOTE_LASTS = timedelta(days=1)
 SHORT_QUOTE_LASTS = timedelta(seconds=30)  # one that said "not enough credits" is soon asked again
@@ -422,11 +423,16 @@ def _upload(source: str, team_id: int) -> Media:
     return media
 
 
-def cancel(generation: Generation, who: User) -> bool:
+def cancel(generation: Generation, who: User, **origin: str) -> bool:
     """Takes a waiting generation out of the line and gives its hold back. False: it was already sent."""
     if generation.status not in (Status.QUEUED, Status.AWAITING_APPROVAL):
         return False
-    return end_unsent(generation, f"cancelled by {who.get_full_name()}")
+    with transaction.atomic():
+        ended = end_unsent(generation, f"cancelled by {who.get_full_name()}")
+        if ended and generation.owner_id != who.pk:
+            words = f"{generation} of {generation.owner}, {credits(generation.price)} given back"
+            audit.record(who, "generation.cancelled", words, team=generation.team, generation=generation.pk, **origin)
+    return ended
 
 
 def end_unsent(generation: Generation, why: str) -> bool:

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from generations import dispatch, ledger, veevid
+from generations import audit, dispatch, ledger, veevid
 from generations.models import (
     RENDERING,
     ApiAccount,
@@ -144,7 +144,7 @@ def unclear_submission(generation: Generation) -> Submission | None:
     return generation.submissions.select_related("account").order_by("-attempt").first()
 
 
-def decide(generation: Generation, who: User | None, kind: str, note: str = "") -> None:
+def decide(generation: Generation, who: User | None, kind: str, note: str = "", **origin: str) -> None:
     """Records a decision and moves the generation in one transaction. Raises CannotDecide; then nothing changed.
 
     Adopting is `adopt`: it needs the id. `who` is None for Dailies itself.
@@ -162,14 +162,14 @@ def decide(generation: Generation, who: User | None, kind: str, note: str = "") 
             moved = generation.move(Status.CANCELLED, finished_at=timezone.now())
         if not moved:
             raise CannotDecide("Something changed in the meantime. Nothing was decided.")
-        _record(submission, kind, who, note)
+        _record(submission, kind, who, note, origin)
         if kind == Kind.CHARGED:
             ledger.capture(generation, generation.price, f"marked as charged by {by}")
         elif kind == Kind.RELEASE:
             ledger.release(generation, f"not accepted, says {by}")
 
 
-def adopt(generation: Generation, who: User, upstream_id: str) -> None:
+def adopt(generation: Generation, who: User, upstream_id: str, **origin: str) -> None:
     """Takes over a clip that was found on Veevid's site: asks for its status, which must exist on this account.
 
     Raises CannotDecide with what is wrong; then nothing changed. Spends one request and no credits.
@@ -194,9 +194,12 @@ def adopt(generation: Generation, who: User, upstream_id: str) -> None:
     with transaction.atomic():
         if not generation.move(Status.PROCESSING, upstream_id=upstream_id, next_look_at=timezone.now()):
             raise CannotDecide("Something changed in the meantime. Nothing was decided.")
-        _record(submission, Kind.ADOPT, who, upstream_id)
+        _record(submission, Kind.ADOPT, who, upstream_id, origin)
 
 
-def _record(submission: Submission, kind: str, who: User | None, note: str) -> None:
+def _record(submission: Submission, kind: str, who: User | None, note: str, origin: dict[str, str]) -> None:
     Submission.objects.filter(pk=submission.pk).update(check_at=None)
-    Decision.objects.create(submission=submission, kind=kind, who=who, note=note[:300])
+    decision = Decision.objects.create(submission=submission, kind=kind, who=who, note=note[:300])
+    generation = submission.generation
+    words = f"{generation}, {credits(generation.price)}, outcome unknown: {decision.get_kind_display()}. {note}".strip()
+    audit.record(who, f"outcome.{kind}", words, team=generation.team, generation=generation.pk, **origin)

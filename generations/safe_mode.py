@@ -20,7 +20,7 @@ from django.db.models import Max, QuerySet
 from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
-from generations import access, catalogue, dispatch, ledger, lifecycle, sentlog, veevid
+from generations import access, audit, catalogue, dispatch, ledger, lifecycle, sentlog, veevid
 from generations.models import (
     NEXT,
     ApiAccount,
@@ -342,7 +342,7 @@ def _strays_of(nonce: str) -> list[Stray]:
 # -- what people do ---------------------------------------------------------------------------------------------------
 
 
-def take_in(nonce: str, who: User) -> Generation:
+def take_in(nonce: str, who: User, **origin: str) -> Generation:
     """Makes the rows of a clip that only the log knows: its hold, its submission, a look now. Sends nothing.
 
     Raises CannotTakeIn.
@@ -375,6 +375,8 @@ def take_in(nonce: str, who: User) -> Generation:
             ledger.hold(generation)
         for stray in strays:
             _bring(stray)
+        words = f"{generation} of {owner}, {generation.price} credits held"
+        audit.record(who, "safe_mode.taken_in", words, team=team, generation=generation.pk, **origin)
         return generation
 
 
@@ -434,7 +436,7 @@ def read_balances() -> None:
             freeze.save(update_fields=["balances"])
 
 
-def release(who: User, seen: int) -> None:
+def release(who: User, seen: int, **origin: str) -> None:
     """Ends safe mode. `seen` is the newest stray that the admin was shown. Raises CannotRelease."""
     with transaction.atomic():
         frozen = list(Freeze.objects.select_for_update().filter(released_at=None))
@@ -444,6 +446,7 @@ def release(who: User, seen: int) -> None:
             raise CannotRelease("More was found in the meantime. Look at it, then release.")
         rows = Freeze.objects.filter(pk__in=[freeze.pk for freeze in frozen], released_at=None)
         rows.update(released_at=timezone.now(), released_by=who)
+        audit.record(who, "safe_mode.released", "; ".join(freeze.why for freeze in frozen), team=None, **origin)
     logger.warning("released by %s", who)
 
 

@@ -4,6 +4,7 @@ from django.urls import path
 
 from generations.views import (
     approvals,
+    audit,
     batches,
     bundle,
     collections,
@@ -130,6 +131,8 @@ urlpatterns = [
     path("approvals/<int:pk>/reject", approvals.reject, name="reject"),
     path("spend", spend.page, name="spend"),
     path("spend.csv", spend.download, name="spend_csv"),
+    path("audit", audit.page, name="audit"),
+    path("audit.csv", audit.download, name="audit_csv"),
     path("team", team.page, name="team"),
     path("team/invite", people.invite, name="invite"),
     path("team/invitations/<int:pk>/revoke", people.revoke_invitation, name="revoke_invitation"),

@@ -37,6 +37,8 @@ PAGES = {
     "spend-by-status": "/spend?view=team&by=status",
     "spend-mine": "/spend?view=mine",
     "approvals": "/approvals",
+    "audit": "/audit",
+    "audit-nothing": "/audit?text=zzz",
     "team": "/team",
     "storage": "/storage?days=90",
     "settings": "/settings",

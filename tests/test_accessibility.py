@@ -179,7 +179,7 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     paths |= {"people": "/people", "you": "/you", "notifications": "/notifications"}
     paths |= {"second factor": "/accounts/2fa/", "is it you?": "/accounts/2fa/totp/activate/"}
     paths |= {"a link that opens nothing": "/join/nothing"}
-    paths |= {"approvals": "/approvals", "team": "/team"}
+    paths |= {"approvals": "/approvals", "team": "/team", "audit": "/audit", "audit, nothing": "/audit?text=zzz"}
     paths |= {"storage": "/storage", "storage, what would go": "/storage?days=90", "storage, wrong": "/storage?days=x"}
     paths |= {"password": "/accounts/password/change/"}
     paths |= {"prompts": "/prompts", "a prompt": f"/prompts/{rows['prompt']}", "new prompt": "/prompts/new"}

@@ -201,12 +201,12 @@ def simulator(settings) -> None:
 def test_demo_mode_ends_with_the_first_answer_to_a_real_key(simulator, works) -> None:
     key = accounts.add_key(None, K1)
     assert dispatch.demo_mode()
-    accounts.test_key(key)
+    accounts.test_key(key, None)
     assert not dispatch.demo_mode()
 
 
 def test_a_refused_key_does_not_end_demo_mode(simulator, refuses) -> None:
-    accounts.test_key(accounts.add_key(None, K1))
+    accounts.test_key(accounts.add_key(None, K1), None)
     assert states()["1111"] == State.REFUSED
     assert dispatch.demo_mode()
 

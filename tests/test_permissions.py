@@ -27,6 +27,7 @@ from generations.models import (
     ApiAccount,
     Approval,
     ApprovalRule,
+    AuditEntry,
     Batch,
     Budget,
     Clip,
@@ -203,6 +204,9 @@ TABLE: dict[str, Row] = {
     "approvals": ask(MANAGERS),
     "approve": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
     "reject": do(MANAGERS, "parked", own="403 403 422 422", elsewhere="403 403 404 ok"),
+    # the audit trail: all of it for admins, their teams' for managers
+    "audit": ask(MANAGERS),
+    "audit_csv": ask(MANAGERS),
     # the team's page
     "team": ask(MANAGERS),
     "invite": do(MANAGERS),
@@ -256,6 +260,12 @@ TABLE: dict[str, Row] = {
 }
 HOOK = {"name": "A chat", "shape": "slack", "url": "https://hooks.example.com/a", "kinds": ["budget"]}
 
+# What is done at these addresses leaves a row in the audit trail ...
+DEEDS = ("settings/", "approvals/", "team/", "teams/", "people/")
+# ... but for a person's own choice, for a question, and for what changes nothing in this test's world.
+NO_DEEDS = {"switch_team", "safe_mode_balances", "safe_mode_take_in", "safe_mode_release"}
+NO_DEEDS |= {"resume_key", "forget_second_factor"}  # tests/test_audit_page.py, tests/test_second_factor.py
+
 # What the views have to be given so that whoever may gets an ok.
 BODIES: dict[str, dict[str, Any]] = {
     "decide": {"kind": "release"},
@@ -293,6 +303,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "add_webhook": HOOK,
     "add_site_webhook": HOOK,
     "read_all_notifications": {"until": "1"},
+    "share_account": {"exclusive": "1"},
     "switch_model": {"mode": "sora2", "on": "0"},
     "compose_form": {"mode": "veo3", "generation_type": "text-to-video"},
     "compose_price": {"mode": "veo3", "generation_type": "text-to-video"},
@@ -520,7 +531,8 @@ def addresses(resolver: URLResolver | None = None, before: str = "") -> Iterator
             yield from addresses(pattern, path)
 
 
-OURS = [name for path, name in addresses() if not path.startswith(("accounts/", "admin/"))]
+PATHS = {name: path for path, name in addresses() if not path.startswith(("accounts/", "admin/"))}
+OURS = list(PATHS)
 
 
 def word(answer: HttpResponseBase) -> str:
@@ -531,8 +543,13 @@ def word(answer: HttpResponseBase) -> str:
     return "ok" if answer.status_code in (200, 204, 206) else str(answer.status_code)
 
 
-def asked(person: User | str | None, method: str, name: str, args: list[Any], data: dict[str, Any]) -> str:
-    """Asks, and takes everything back. A refusal has written and sent nothing. A guest is named by their token."""
+def asked(
+    person: User | str | None, method: str, name: str, args: list[Any], data: dict[str, Any], recorded: list[bool]
+) -> str:
+    """Asks, and takes everything back. A refusal has written and sent nothing. A guest is named by their token.
+
+    `recorded`: whether each left a row in the audit trail.
+    """
     with transaction.atomic():
         client = Client()
         if isinstance(person, str):
@@ -542,6 +559,8 @@ def asked(person: User | str | None, method: str, name: str, args: list[Any], da
         wrote, sent = connection.connection.total_changes, len(responses.calls)
         answer = getattr(client, method.lower())(reverse(name, args=args) + QUERY.get(name, ""), data)
         said = word(answer)
+        if said == "ok" and method == "POST":
+            recorded.append(AuditEntry.objects.filter(who=person).exists())
         if said in ("login", "403", "404", "405"):
             assert (connection.connection.total_changes, len(responses.calls)) == (wrote, sent), f"{name} wrote"
         transaction.set_rollback(True)
@@ -583,12 +602,15 @@ def test_everybody_is_answered_as_the_table_says(name, world):
     assert name in TABLE, f"the address “{name}” is missing from the table"
     row = TABLE[name]
     upstream_answers()
-    wrong = []
+    wrong: list[str] = []
+    recorded: list[bool] = []
 
     def check(case: str, expected: str, method: str, person: User | str | None, team: Team, owner: User) -> None:
         with transaction.atomic():
             args, data = world.arguments(row.of, team, owner)
-            said = asked(person, method, name, args, {} if method == "DELETE" else BODIES.get(name, {}) | data)
+            said = asked(
+                person, method, name, args, {} if method == "DELETE" else BODIES.get(name, {}) | data, recorded
+            )
             transaction.set_rollback(True)
         if said != expected:
             wrong.append(f"{method} {name}: {case}: {said}, not {expected}")
@@ -601,6 +623,8 @@ def test_everybody_is_answered_as_the_table_says(name, world):
         owner = world.people["admin"] if row.of in CONFIRMATIONS else world.colleagues[world.here.pk]
         check("the wrong method", "405", method, world.people["admin"], world.here, owner)
     assert not wrong, "\n" + "\n".join(wrong)
+    if row.method == "POST" and PATHS[name].startswith(DEEDS) and name not in NO_DEEDS:
+        assert any(recorded), "it left no row in the audit trail"
 
 
 def test_the_table_names_no_address_that_is_gone():

@@ -21,6 +21,7 @@ from urllib3.exceptions import NewConnectionError
 from generations import accounts, dispatch, ledger, lifecycle, safe_mode, sending, sentlog, tasks, waiting
 from generations.models import (
     ApiAccount,
+    AuditEntry,
     Clip,
     DaySum,
     Decision,
@@ -259,6 +260,9 @@ def test_a_whole_line_that_cannot_be_read_freezes_once(mara, chief, client, log,
     release(client)
     assert send(waits, "vg_2").status == Status.PROCESSING
     assert not dispatch.frozen()
+    row = AuditEntry.objects.get(action="safe_mode.released")
+    assert row.who == chief
+    assert row.what.startswith("The log of ")
 
 
 def test_no_log_is_nothing_to_compare_with(mara, log):
@@ -566,6 +570,7 @@ def lost_clip(owner: User, upstream_id: str = "vg_1", order: lifecycle.Order | N
 def test_a_clip_that_only_the_log_knows_is_taken_in_whole(mara, chief, client):
     nonce = lost_clip(mara, order=make_order("kling-3", "image-to-video"))
     client.post(reverse("safe_mode_take_in"), {"nonce": nonce})
+    assert AuditEntry.objects.get(action="safe_mode.taken_in").who == chief
     row = Generation.objects.get()
     assert (row.nonce.hex, row.owner, row.team.name, row.price) == (nonce, mara, "Northlight", 140)
     assert (row.status, row.upstream_id, row.prompt) == (Status.PROCESSING, "vg_1", "A lone walker")

@@ -29,3 +29,8 @@ class AuditEntry(Added):
 
     def __str__(self) -> str:
         return f"{self.action}: {self.what}"
+
+    @property
+    def in_words(self) -> str:
+        """`budget.changed` is a changed budget: the action for people."""
+        return self.action.replace(".", " ").replace("_", " ").capitalize()

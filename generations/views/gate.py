@@ -19,7 +19,7 @@ from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
 from kombu.exceptions import OperationalError
 
-from generations import access, approvals, budgets, dispatch, ledger, tasks, waiting
+from generations import access, approvals, audit, budgets, dispatch, ledger, tasks, waiting
 from generations.models import UNFINISHED, Budget, Generation, Team, User
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,21 @@ class Request(HttpRequest):
     htmx: HtmxDetails
 
 
+# What can happen to how somebody signs in, as allauth calls it, and in words.
+SIGN_IN = {
+    "password_changed": "a new password",
+    "password_set": "a first password",
+    "password_reset": "a new password, by the link in an email",
+    "totp_activated": "an app that shows codes was set up",
+    "totp_deactivated": "the app that shows codes was removed",
+    "recovery_codes_generated": "new recovery codes",
+    "webauthn_added": "a passkey was added",
+    "webauthn_removed": "a passkey was removed",
+    "account_connected": "the company’s sign-in was connected",
+    "account_disconnected": "the company’s sign-in was disconnected",
+}
+
+
 class ClosedDoor(DefaultAccountAdapter):
     """Nobody signs up by themselves: an admin or an invitation lets people in. Refusals in this product's words."""
 
@@ -44,6 +59,12 @@ class ClosedDoor(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def send_notification_mail(self, template_prefix: str, user: User, *args: Any, **kwargs: Any) -> None:
+        """Called for whatever happened to how somebody signs in: passwords, second factors, providers."""
+        happened = template_prefix.rsplit("/", 1)[-1]
+        audit.record(user, f"signin.{happened}"[:40], f"{user}: {SIGN_IN[happened]}", team=None, **origin(self.request))
+        super().send_notification_mail(template_prefix, user, *args, **kwargs)
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("gallery")

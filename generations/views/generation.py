@@ -13,7 +13,7 @@ from generations import access, archive, lifecycle, reconcile, story, wastebin
 from generations.filters import Filters
 from generations.models import UNFINISHED, Clip, Decision, Generation, PromptVersion, Status
 from generations.views.gallery import ratio, tiles
-from generations.views.gate import Request, ring
+from generations.views.gate import Request, origin, ring
 from generations.views.selection import shelf_context
 from generations.words import credits
 
@@ -111,9 +111,9 @@ def decide(request: Request, pk: int) -> HttpResponse:
     kind = request.POST.get("kind", "")
     try:
         if kind == Decision.Kind.ADOPT:
-            reconcile.adopt(generation, request.user, request.POST.get("upstream_id", "")[:300])
+            reconcile.adopt(generation, request.user, request.POST.get("upstream_id", "")[:300], **origin(request))
         else:
-            reconcile.decide(generation, request.user, kind)
+            reconcile.decide(generation, request.user, kind, **origin(request))
     except reconcile.CannotDecide as no:
         context = {
             **_context(request, generation),
@@ -146,7 +146,7 @@ def cancel(request: Request, pk: int) -> HttpResponse:
     generation = _find(request, pk)
     if not access.may_cancel(request.user, generation):
         raise PermissionDenied("Only its owner or a manager can cancel this clip. Nothing was changed.")
-    if lifecycle.cancel(generation, request.user):
+    if lifecycle.cancel(generation, request.user, **origin(request)):
         messages.success(request, f"Cancelled. {credits(generation.price)} given back, nothing was charged.")
     elif generation.status == Status.CANCELLED:
         messages.info(request, "It was cancelled already. Nothing was charged.")

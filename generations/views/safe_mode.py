@@ -7,7 +7,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from generations import safe_mode
 from generations.models import Freeze
-from generations.views.gate import Request, ring
+from generations.views.gate import Request, origin, ring
 from generations.views.settings import admins_only
 from generations.words import credits
 
@@ -38,7 +38,8 @@ def take_in(request: Request) -> HttpResponse:
     """Makes rows for a clip that only the log knows, or for all of them, so that it is fetched and in the books."""
     chosen = request.POST.get("nonce", "")
     try:
-        taken = [safe_mode.take_in(nonce, request.user) for nonce in ([chosen] if chosen else safe_mode.to_take_in())]
+        nonces = [chosen] if chosen else safe_mode.to_take_in()
+        taken = [safe_mode.take_in(nonce, request.user, **origin(request)) for nonce in nonces]
     except safe_mode.CannotTakeIn as no:
         return _show(request, str(no))
     ring()
@@ -53,7 +54,7 @@ def release(request: Request) -> HttpResponse:
     """Ends safe mode: what waits is sent again. Kept with its admin and time."""
     seen = request.POST.get("seen", "")
     try:
-        safe_mode.release(request.user, int(seen) if seen.isdecimal() and len(seen) < 19 else 0)
+        safe_mode.release(request.user, int(seen) if seen.isdecimal() and len(seen) < 19 else 0, **origin(request))
     except safe_mode.CannotRelease as no:
         return _show(request, str(no))
     ring()

@@ -18,7 +18,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 from django_htmx.http import HttpResponseClientRedirect
 
-from generations import access, accounts, budgets, catalogue, dispatch, forms, waiting, webhooks
+from generations import access, accounts, audit, budgets, catalogue, dispatch, forms, waiting, webhooks
 from generations.models import ApiAccount, ApiKey, BalanceReading, SiteRules, SwitchedOff, Team
 from generations.views import webhooks as hooks
 from generations.views.gate import Request, origin
@@ -135,14 +135,14 @@ def add_key(request: Request) -> HttpResponse:
     account = _real_account(chosen) if chosen else None
     was_demo = _in_demo()
     try:
-        key = accounts.add_key(account, request.POST.get("secret", ""), label)
+        key = accounts.add_key(account, request.POST.get("secret", ""), label, request.user, **origin(request))
     except accounts.CannotAdd as no:
         wrong: dict[str, Any] = {"add_wrong": str(no), "label": label, "chosen": chosen}
         if request.htmx:
             wrong |= {"real_accounts": ApiAccount.objects.filter(demo=False).order_by("pk"), "demo_mode": was_demo}
             return render(request, "settings/_add_key.html", wrong, status=422)
         return _show(request, 422, **wrong)
-    words = accounts.test_key(_key(key.pk))
+    words = accounts.test_key(_key(key.pk), request.user, **origin(request))
     key.refresh_from_db()
     works = key.state == ApiKey.State.ACTIVE and not (was_demo and _in_demo())
     level = messages.SUCCESS if works else messages.WARNING
@@ -170,7 +170,7 @@ def _about_demo(was_demo: bool) -> str:
 def test_key(request: Request, pk: int) -> HttpResponse:
     key = _key(pk)
     was_demo = _in_demo()
-    words = accounts.test_key(key)
+    words = accounts.test_key(key, request.user, **origin(request))
     if not request.htmx or _in_demo() != was_demo:
         messages.info(request, f"{key}: {words}{_about_demo(was_demo and not key.account.demo)}")
         return _back(request)
@@ -185,9 +185,9 @@ def pause_key(request: Request, pk: int) -> HttpResponse:
     """Uses a key no more; with `for_good` the list forgets it, too, unless Veevid has ever taken it."""
     key = _key(pk)
     if request.POST.get("for_good") == "1":
-        accounts.remove_key(key)
+        accounts.remove_key(key, request.user, **origin(request))
     else:
-        accounts.set_key_active(key, False)
+        accounts.set_key_active(key, False, request.user, **origin(request))
     return _panel_again(request, key.account)
 
 
@@ -196,7 +196,7 @@ def pause_key(request: Request, pk: int) -> HttpResponse:
 def resume_key(request: Request, pk: int) -> HttpResponse:
     key = _key(pk)
     try:
-        accounts.set_key_active(key, True)
+        accounts.set_key_active(key, True, request.user, **origin(request))
     except accounts.CannotAdd as no:
         messages.error(request, str(no))
     return _panel_again(request, key.account)
@@ -212,7 +212,7 @@ def replace_key(request: Request, pk: int) -> HttpResponse:
         raise Http404("The demo key is not replaced.")
     was_demo = _in_demo()
     try:
-        key = accounts.replace_key(old, request.POST.get("secret", ""))
+        key = accounts.replace_key(old, request.POST.get("secret", ""), request.user, **origin(request))
     except accounts.CannotAdd as no:
         stays = f"{old} stays in use." if old.state == ApiKey.State.ACTIVE else f"{old} stays as it was."
         wrong = {"replace_wrong": f"{no} {stays}", "replacing": old.pk}
@@ -229,7 +229,7 @@ def replace_key(request: Request, pk: int) -> HttpResponse:
 
 def _set_open(request: Request, pk: int, opened: bool) -> HttpResponse:
     account = get_object_or_404(ApiAccount, pk=pk)
-    accounts.set_account_open(account, opened)
+    accounts.set_account_open(account, opened, request.user, **origin(request))
     return _panel_again(request, account)
 
 
@@ -250,7 +250,7 @@ def resume_account(request: Request, pk: int) -> HttpResponse:
 def share_account(request: Request, pk: int) -> HttpResponse:
     """Whether nothing but Dailies spends on this account, which is what lets a clean balance decide."""
     account = get_object_or_404(ApiAccount, pk=pk, demo=False)
-    accounts.set_exclusive(account, request.POST.get("exclusive") == "1")
+    accounts.set_exclusive(account, request.POST.get("exclusive") == "1", request.user, **origin(request))
     return _panel_again(request, account)
 
 
@@ -262,7 +262,8 @@ def reserve_account(request: Request, pk: int) -> HttpResponse:
     chosen = request.POST.get("team")
     if chosen is None or not (chosen == "" or (chosen.isdecimal() and len(chosen) < 19)):
         raise Http404("No such team.")
-    accounts.reserve_for(account, get_object_or_404(Team, pk=int(chosen)) if chosen else None)
+    team = get_object_or_404(Team, pk=int(chosen)) if chosen else None
+    accounts.reserve_for(account, team, request.user, **origin(request))
     return _panel_again(request, account)
 
 
@@ -276,25 +277,28 @@ def switch_model(request: Request) -> HttpResponse:
     mode = request.POST.get("mode", "")
     if mode not in catalogue.MODELS:
         raise Http404("No such model.")
-    wrong = (
-        "" if _switch(mode, request.POST.get("on") == "1") else "One model has to stay on: else nobody can make a clip."
-    )
+    switched = _switch(request, mode, request.POST.get("on") == "1")
+    wrong = "" if switched else "One model has to stay on: else nobody can make a clip."
     if request.htmx:
         context = {"models": _models(), "models_wrong": wrong}
         return render(request, "settings/_models.html", context, status=422 if wrong else 200)
     return _show(request, 422, models_wrong=wrong) if wrong else redirect(reverse("settings") + "#models")
 
 
-def _switch(mode: str, on: bool) -> bool:
+def _switch(request: Request, mode: str, on: bool) -> bool:
     """False: this was the last one on."""
+    changed: object
     with transaction.atomic():
         list(ApiAccount.objects.select_for_update().order_by("pk"))  # two admins at once: one after the other
         if on:
-            SwitchedOff.objects.filter(mode=mode).delete()
-            return True
-        if not set(catalogue.MODELS) - set(SwitchedOff.objects.values_list("mode", flat=True)) - {mode}:
+            changed = SwitchedOff.objects.filter(mode=mode).delete()[0]
+        elif not set(catalogue.MODELS) - set(SwitchedOff.objects.values_list("mode", flat=True)) - {mode}:
             return False
-        SwitchedOff.objects.get_or_create(mode=mode)
+        else:
+            _, changed = SwitchedOff.objects.get_or_create(mode=mode)
+        if changed:
+            action, name = "model.on" if on else "model.off", catalogue.MODELS[mode].name
+            audit.record(request.user, action, f"Model {name}", team=None, **origin(request))
         return True
 
 

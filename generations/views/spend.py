@@ -1,8 +1,6 @@
 """Spend: what one's own clips cost, and for managers and admins what everybody's did; any part of it, as CSV, too."""
 
-import csv
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
@@ -22,10 +20,9 @@ from django.views.decorators.http import require_safe
 
 from generations import access, books, catalogue, dispatch, reports, story
 from generations.models import ApiAccount, Generation, Project, Status, Team, User
-from generations.views import chart, meters
+from generations.views import chart, days, export, meters
 from generations.views.gallery import Chip
 from generations.views.gate import Request, current_team
-from generations.words import plain_cell
 
 PAGE = 50
 PROMPT_START = 200  # characters of a prompt in the CSV
@@ -70,7 +67,7 @@ class Asked:
 
     @property
     def days_in_words(self) -> str:
-        return _range_words(self.first, self.last)
+        return days.in_words(self.first, self.last)
 
 
 @dataclass(frozen=True)
@@ -108,7 +105,7 @@ def _ask(request: Request) -> Desk:
         team=team,
         first=first,
         last=last,
-        this_month=(first, last) == _month(today),
+        this_month=(first, last) == days.month(today),
         wrong=wrong,
         person=_known(query.get("person", ""), people) if view == "team" else None,
         project=NO_PROJECT if query.get("project") == NO_PROJECT else _known(query.get("project", ""), projects),
@@ -166,24 +163,11 @@ def _groups(team: Team | None, teams: list[Team]) -> dict[str, str]:
 # -- days -------------------------------------------------------------------------------------------------------------
 
 
-def _month(day: date) -> tuple[date, date]:
-    """First and last day of the month that a day lies in."""
-    first = day.replace(day=1)
-    return first, (first + timedelta(days=32)).replace(day=1) - timedelta(days=1)
-
-
-def _date(text: str) -> date | None:
-    try:
-        return date.fromisoformat(text) if re.fullmatch(r"20\d\d-\d\d-\d\d", text, re.ASCII) else None
-    except ValueError:
-        return None
-
-
 def _range(query: QueryDict, today: date) -> tuple[date, date, str]:
     """First day, last day, and what is wrong with what was asked. Without any, the running month."""
     texts = query.get("from", ""), query.get("to", "")
-    first, last = map(_date, texts)
-    this = _month(today)
+    first, last = map(days.read, texts)
+    this = days.month(today)
     unread = next((text for text, day in zip(texts, (first, last), strict=True) if text and not day), "")
     if unread:
         return *this, f"“{unread[:20]}” is no day such as {today.isoformat()}, so this month is shown."
@@ -194,34 +178,21 @@ def _range(query: QueryDict, today: date) -> tuple[date, date, str]:
     return first, last, ""
 
 
-def _range_words(first: date, last: date) -> str:
-    """`October 2026`, `3–9 October 2026`, `3 October – 9 November 2026`."""
-    if (first, last) == _month(first):
-        return f"{first:%B %Y}"
-    if first == last:
-        return f"{first:%-d %B %Y}"
-    if (first, last) == (date(first.year, 1, 1), date(first.year, 12, 31)):
-        return f"{first.year}"
-    if (first.year, first.month) == (last.year, last.month):
-        return f"{first.day}–{last:%-d %B %Y}"
-    return f"{first:%-d %B}{'' if first.year == last.year else first.strftime(' %Y')} – {last:%-d %B %Y}"
-
-
 def _ranges(asked: Asked, today: date, begin: date | None) -> list[tuple[str, str, bool]]:
     """Ranges to choose with one click: words, link, chosen."""
-    months = [_month(today)]
+    months = [days.month(today)]
     for _ in range(2):
-        months.append(_month(months[-1][0] - timedelta(days=1)))
-    choices = [(_range_words(*month), month) for month in months]
+        months.append(days.month(months[-1][0] - timedelta(days=1)))
+    choices = [(days.in_words(*month), month) for month in months]
     choices.append(("This year", (date(today.year, 1, 1), date(today.year, 12, 31))))
     if begin:
         choices.append(("From the beginning", (begin, max(months[0][1], begin))))
     chosen = (asked.first, asked.last)
-    return [(words, _days_url(asked, days, today), days == chosen) for words, days in choices]
+    return [(words, _range_url(asked, offered, today), offered == chosen) for words, offered in choices]
 
 
-def _days_url(asked: Asked, days: tuple[date, date], today: date) -> str:
-    return replace(asked, first=days[0], last=days[1], this_month=days == _month(today)).query()
+def _range_url(asked: Asked, offered: tuple[date, date], today: date) -> str:
+    return replace(asked, first=offered[0], last=offered[1], this_month=offered == days.month(today)).query()
 
 
 # -- the bar of filters -----------------------------------------------------------------------------------------------
@@ -325,7 +296,7 @@ def _chart(desk: Desk, begin: date | None, series: dict[str, str]) -> chart.Char
     """Of the days that are asked for, without years before the first clip or after this month."""
     asked = desk.asked
     first = max(asked.first, begin) if begin and asked.first < begin.replace(day=1) else asked.first
-    last = min(asked.last, max(_month(desk.today)[1], first))
+    last = min(asked.last, max(days.month(desk.today)[1], first))
     if begin is None or first > last or not series:
         return None
     rows = reports.over_time(replace(desk.part, first=first, last=last), chart.step_of(first, last))
@@ -499,31 +470,15 @@ HEAD = ("Day,Time,Time zone,Team,Person,Project,Model,Status,Quoted credits,Char
 )
 
 
-class _Echo:
-    """A file that gives back what is written into it: one line of CSV."""
-
-    def write(self, text: str) -> str:
-        return text
-
-
 @login_required
 @require_safe
 def download(request: Request) -> StreamingHttpResponse:
     """One line for each generation behind the page with the same query."""
     desk = _ask(request)
-    answer = StreamingHttpResponse(_csv(desk.part), content_type="text/csv; charset=utf-8")
     asked = desk.asked
     whose = "mine" if asked.view == "mine" else slugify(asked.team.name) if asked.team else "all-teams"
-    name = f"spend-{whose or 'team'}-{asked.first.isoformat()}-{asked.last.isoformat()}.csv"
-    answer["Content-Disposition"] = f'attachment; filename="{name}"'
-    return answer
-
-
-def _csv(part: reports.Part) -> Iterator[str]:
-    writer = csv.writer(_Echo())
-    yield "\ufeff" + writer.writerow(HEAD)  # with the mark by which spreadsheets know that it is UTF-8
-    for generation in reports.every_line(part):
-        yield writer.writerow([plain_cell(value) for value in _cells(generation)])
+    name = f"spend-{whose or 'team'}-{asked.first.isoformat()}-{asked.last.isoformat()}"
+    return export.answer(name, HEAD, map(_cells, reports.every_line(desk.part)))
 
 
 def _cells(generation: Generation) -> list[str | int]:

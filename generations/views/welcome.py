@@ -15,6 +15,7 @@ from django.views.decorators.http import require_http_methods
 
 from generations import accounts, dispatch
 from generations.models import User
+from generations.views.gate import origin
 
 BACKEND = "django.contrib.auth.backends.ModelBackend"
 
@@ -54,7 +55,9 @@ def page(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         said = form.cleaned_data
         try:
-            user = accounts.make_first_admin(said["code"], said["email"], said["password"], said["name"])
+            user = accounts.make_first_admin(
+                said["code"], said["email"], said["password"], said["name"], **origin(request)
+            )
         except accounts.WrongCode as wrong:
             form.add_error("code", str(wrong))
         else:
