@@ -283,7 +283,7 @@ def test_the_sweep_counts_budgets_as_confirmations_do(account, luc, window, zone
     team = luc.teams.get()
     budget = Budget.objects.create(team=team, user=luc, credits=100, window=window)
     used(team, luc, 90)
-    [room] = budgets.nearly_used(demo=False)
+    [room] = budgets.nearly_used(False, timezone.now(), timezone.now() - timedelta(minutes=1))
     assert (room.used, room.held) == (budgets.room(budget, team.day(), False).used, 91)
 
 
