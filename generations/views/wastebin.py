@@ -10,7 +10,7 @@ from django.http import HttpResponse, HttpResponseBase
 from django.shortcuts import get_object_or_404, render
 from django.views.decorators.http import require_safe
 
-from generations import access, catalogue, wastebin
+from generations import access, wastebin
 from generations.models import Clip
 from generations.views.gallery import ratio
 from generations.views.gate import Request, current_team
@@ -43,7 +43,7 @@ def _row(generation: Any) -> dict[str, Any]:
         "g": generation,
         "picture": clip is not None and clip.state == Clip.State.STORED,
         "ratio": ratio(generation),
-        "length": catalogue.length(generation.mode, generation.params),
+        "seconds": clip.seconds if clip else None,
         "until": wastebin.kept_until(generation),
         "size": (clip.size or 0) if clip and clip.state == Clip.State.STORED else None,
     }

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', "0016_notifications"),
+        ('generations', "0017_bin_emptied"),
     ]
 
     operations = [

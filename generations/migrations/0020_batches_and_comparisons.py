@@ -10,7 +10,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('generations', '0016_notifications'),
+        ('generations', '0019_share_links'),
     ]
 
     operations = [

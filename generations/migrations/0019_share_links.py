@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("generations", "0016_notifications"),
+        ("generations", "0018_posters"),
     ]
 
     operations = [
