@@ -33,6 +33,8 @@ PAGES = {
     "spend-by-status": "/spend?view=team&by=status",
     "spend-mine": "/spend?view=mine",
     "approvals": "/approvals",
+    "share-links": "/share-links?state=all",
+    "share-nothing": "/s/nothing",
     "team": "/team",
     "storage": "/storage?days=90",
     "settings": "/settings",
