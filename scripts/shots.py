@@ -39,6 +39,8 @@ PAGES = {
     "approvals": "/approvals",
     "audit": "/audit",
     "audit-nothing": "/audit?text=zzz",
+    "share-links": "/share-links?state=all",
+    "share-nothing": "/s/nothing",
     "team": "/team",
     "storage": "/storage?days=90",
     "settings": "/settings",
