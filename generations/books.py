@@ -182,7 +182,7 @@ def refund(rise: LedgerEntry, generation: Generation, who: User, **origin: str) 
     """Records that a rise was the refund of one clip's charge. Raises ledger.NotRefundable; nothing is changed then."""
     with transaction.atomic():
         team = budgets.lock(generation.team_id)
-        ApiAccount.objects.select_for_update(of=("self",)).get(pk=rise.account_id)  # one refund after the other
+        ApiAccount.objects.select_for_update(of=("self",)).get(pk=rise.account_id or 0)  # one refund after the other
         if generation not in refundable(rise, left_of(rise)):
             raise ledger.NotRefundable("It was refunded already, or its charge is not what came back.")
         charged = generation.entries.get(kind=Kind.CAPTURE)

@@ -96,9 +96,10 @@ def refund(generation: Generation, credits: int, rise: LedgerEntry, why: str) ->
     if captured is None or not 0 < credits <= captured.spent:
         charged = captured.spent if captured else 0
         raise NotRefundable(f"{generation} was charged {charged:,}: {credits:,} cannot be its refund.")
-    failed = {"failed_spent": -credits, "failed_refunded": credits} if generation.status == Status.FAILED else {}
-    more = {"bought": -credits, "after": rise.after, "until": rise.until}
-    return _add(generation, Kind.REFUND, held=0, spent=-credits, why=why, more=more, refunded=credits, **failed)
+    vain = credits if generation.status == Status.FAILED else 0  # without a clip
+    row = {"bought": -credits, "after": rise.after, "until": rise.until}
+    back = {"refunded": credits, "failed_spent": -vain, "failed_refunded": vain}
+    return _add(generation, Kind.REFUND, more=row, held=0, spent=-credits, why=why, **back)
 
 
 def outside(after: BalanceReading, until: BalanceReading, credits: int) -> LedgerEntry:
