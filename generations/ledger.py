@@ -35,7 +35,7 @@ def _add(
     held: int,
     spent: int = 0,
     why: str,
-    more: dict[str, Any] | None = None,
+    more: Any = None,
     **counts: int,
 ) -> LedgerEntry:
     """`more` goes into the row, `counts` into the sums of the day."""
