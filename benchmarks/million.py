@@ -46,7 +46,9 @@ SELECT team, owner, CASE WHEN dice3 < 0.25 THEN NULL ELSE team + %(teams)s * flo
     CASE WHEN status IN ('COMPLETED', 'FAILED', 'PROCESSING') THEN 1 + n %% 2 END, 1,
     CASE WHEN status IN ('COMPLETED', 'FAILED', 'PROCESSING') THEN 'vg_' || n END, '', '', '', 5, 0,
     at, at, CASE WHEN status IN ('COMPLETED', 'FAILED', 'PROCESSING') THEN at + interval '20 s' END,
-    CASE WHEN status NOT IN ('PROCESSING', 'QUEUED') THEN at + interval '90 s' END, 70, ''
+    CASE WHEN status NOT IN ('PROCESSING', 'QUEUED') THEN at + interval '90 s' END, 70,
+    CASE WHEN status = 'COMPLETED' THEN CASE WHEN n %% 10 < 3 THEN 'keep' WHEN n %% 10 = 9 THEN 'reject' ELSE '' END
+         ELSE '' END
 FROM (SELECT n, owner, 1 + owner %% %(teams)s AS team, dice2, dice3, 20 + floor(dice2 * 400)::int AS price,
         (%(whos)s::text[])[1 + n * 7 %% 10] || ' ' || (%(wheres)s::text[])[1 + floor(dice1 * 1000)::int %% 10] ||
             ', ' || (%(hows)s::text[])[1 + floor(dice3 * 10)::int] ||
@@ -69,12 +71,12 @@ SELECT CASE WHEN charged > 0 THEN 'capture' ELSE 'release' END, id, owner_id, te
 """
 SUMS = """
 INSERT INTO generations_daysum (team_id, user_id, project_id, mode, demo, day, held, spent, failed_spent, quoted,
-    confirmed, completed, failed)
+    confirmed, completed, failed, refunded, failed_refunded)
 SELECT g.team_id, g.owner_id, g.project_id, g.mode, false, g.day, sum(e.held), sum(e.spent),
     coalesce(sum(e.spent) FILTER (WHERE g.status = 'FAILED'), 0),
     coalesce(sum(g.price) FILTER (WHERE e.kind = 'capture'), 0),
     count(*) FILTER (WHERE e.kind = 'hold'), count(*) FILTER (WHERE e.kind = 'capture' AND g.status = 'COMPLETED'),
-    count(*) FILTER (WHERE e.kind <> 'hold' AND g.status = 'FAILED')
+    count(*) FILTER (WHERE e.kind <> 'hold' AND g.status = 'FAILED'), 0, 0
 FROM generations_ledgerentry e JOIN generations_generation g ON g.id = e.generation_id GROUP BY 1, 2, 3, 4, 6
 """
 WORDS = """

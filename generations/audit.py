@@ -11,7 +11,7 @@ from generations.models import AuditEntry, Team, User
 
 # What one can ask for: its words, and how the actions in it begin. What begins otherwise is OTHER.
 GROUPS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "money": ("Budgets, rules, projects", ("budget", "rule", "project", "team")),
+    "money": ("Budgets, rules, projects", ("budget", "rule", "project", "team", "refund")),
     "approvals": ("Approvals", ("approval", "generation")),
     "outcomes": ("Unknown outcomes", ("outcome", "safe_mode")),
     "people": ("People and roles", ("member", "invitation", "person", "admin", "admin_site")),

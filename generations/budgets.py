@@ -15,7 +15,7 @@ from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from generations import catalogue
-from generations.models import ApprovalRule, Budget, DaySum, LedgerEntry, Project, Team, User
+from generations.models import ApprovalRule, Budget, DaySum, Generation, LedgerEntry, Project, Team, User
 from generations.words import credits
 
 Window, Over = Budget.Window, Budget.Over
@@ -241,7 +241,17 @@ def reset(budget: Budget, demo: bool) -> None:
     first = budget.first_day(today)
     so_far = room(budget, today, demo)
     forgiven = so_far.used - so_far.held + (budget.forgiven if budget.forgiven_in == first else 0)
-    Budget.objects.filter(pk=budget.pk).update(forgiven=forgiven, forgiven_in=first)
+    Budget.objects.filter(pk=budget.pk).update(forgiven=forgiven, forgiven_in=first, forgiven_at=timezone.now())
+
+
+def come_back(generation: Generation, credits: int, charged_at: datetime) -> None:
+    """A charge that a reset forgave is forgiven no more once it was refunded: else there were room for it twice."""
+    mine = Q(user=None, project=None) | Q(user=generation.owner_id)
+    mine |= Q(project=generation.project_id) if generation.project_id else Q()
+    forgave = Q(forgiven_at__gte=charged_at) | Q(forgiven_at=None, forgiven__gt=0)
+    for budget in Budget.objects.filter(mine, forgave, team=generation.team_id, ended_at=None):
+        if budget.forgiven_in == budget.first_day(generation.day):
+            Budget.objects.filter(pk=budget.pk).update(forgiven=F("forgiven") - credits)
 
 
 def end(budget: Budget) -> bool:

@@ -1,4 +1,4 @@
-"""The books: hold, adjust, capture, release. Every function is called inside the transaction that moves the generation.
+"""The books: hold, adjust, capture, release, refund. Each function is called in the transaction of the move itself.
 
 Each row is added to the day's sums in the same transaction: budgets and reports read those. Everything of a generation
 counts on the day of its confirmation, in its team's time zone.
@@ -24,7 +24,21 @@ class Totals:
     spent: int
 
 
-def _add(generation: Generation, kind: str, *, held: int, spent: int = 0, why: str, **counts: int) -> LedgerEntry:
+class NotRefundable(Exception):
+    """A refund does not fit. The message says why; nothing was written."""
+
+
+def _add(
+    generation: Generation,
+    kind: str,
+    *,
+    held: int,
+    spent: int = 0,
+    why: str,
+    more: Any = None,
+    **counts: int,
+) -> LedgerEntry:
+    """`more` goes into the row, `counts` into the sums of the day."""
     demo = generation.quote.account.demo
     whose: dict[str, Any] = {
         "user_id": generation.owner_id,
@@ -41,6 +55,7 @@ def _add(generation: Generation, kind: str, *, held: int, spent: int = 0, why: s
         why=why[:200],
         demo=demo,
         day=generation.day,
+        **(more or {}),
     )
     row, _ = DaySum.objects.get_or_create(**whose, mode=generation.mode, demo=demo, day=generation.day)
     grown = {name: F(name) + value for name, value in {"held": held, "spent": spent, **counts}.items() if value}
@@ -69,6 +84,22 @@ def release(generation: Generation, why: str) -> LedgerEntry:
     """Gives the hold back: nothing was charged. A second settlement is an IntegrityError."""
     failed = int(generation.status in (Status.FAILED, Status.REJECTED))
     return _add(generation, Kind.RELEASE, held=-generation.price, why=why, failed=failed)
+
+
+def refund(generation: Generation, credits: int, rise: LedgerEntry, why: str) -> LedgerEntry:
+    """Takes back what was charged: once, and at most all of it. `rise` is how it was seen to come back.
+
+    What counted as bought there does not any more, so that the account's sum stays what it was. A second refund is an
+    IntegrityError. Raises NotRefundable.
+    """
+    captured = generation.entries.filter(kind=Kind.CAPTURE).first()
+    if captured is None or not 0 < credits <= captured.spent:
+        charged = captured.spent if captured else 0
+        raise NotRefundable(f"{generation} was charged {charged:,}: {credits:,} cannot be its refund.")
+    vain = credits if generation.status == Status.FAILED else 0  # without a clip
+    row = {"bought": -credits, "after": rise.after, "until": rise.until}
+    back = {"refunded": credits, "failed_spent": -vain, "failed_refunded": vain}
+    return _add(generation, Kind.REFUND, more=row, held=0, spent=-credits, why=why, **back)
 
 
 def outside(after: BalanceReading, until: BalanceReading, credits: int) -> LedgerEntry:

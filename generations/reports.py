@@ -9,13 +9,26 @@ from dataclasses import astuple, dataclass, fields, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from django.db.models import Count, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
+from django.db.models import Count, Exists, F, Min, OuterRef, Q, QuerySet, Subquery, Sum
 from django.db.models.functions import TruncMonth, TruncWeek
 from django.utils import timezone
 
 from generations import budgets, dispatch
 from generations.budgets import Room
-from generations.models import Budget, DaySum, Generation, LedgerEntry, Membership, Project, Status, Team, User
+from generations.models import (
+    Budget,
+    CollectionItem,
+    DaySum,
+    Favourite,
+    Generation,
+    LedgerEntry,
+    Mark,
+    Membership,
+    Project,
+    Status,
+    Team,
+    User,
+)
 
 FAILED = (Status.FAILED, Status.REJECTED)
 ENDED = (*FAILED, Status.COMPLETED, Status.CANCELLED)
@@ -24,6 +37,7 @@ OF_STATUS = {"ready": (Status.COMPLETED,), "failed": FAILED, "held": OPEN}  # wh
 BY = {"person": "user_id", "team": "team_id", "project": "project_id"}
 STEPS = {"week": TruncWeek("day"), "month": TruncMonth("day")}
 PACE_DAYS = 30
+KEPT_WITHIN = timedelta(days=14)
 AT_A_TIME = 1000  # lines that are read at once
 
 
@@ -72,6 +86,13 @@ class Sums:
     confirmed: int = 0
     completed: int = 0
     failed: int = 0
+    refunded: int = 0
+    failed_refunded: int = 0
+
+    @property
+    def charged(self) -> int:
+        """What Veevid took, whatever of it came back."""
+        return self.spent + self.refunded
 
     @classmethod
     def read(cls, row: dict[str, Any]) -> "Sums":
@@ -84,10 +105,13 @@ class Sums:
         """What of it belongs to one status. The quoted prices are not kept by status: those of all go to `quoted`."""
         if status == "ready":
             spent, clips = self.spent - self.failed_spent, self.completed
-            return Sums(spent=spent, quoted=self.quoted, completed=clips, confirmed=clips)
+            back = self.refunded - self.failed_refunded
+            return Sums(spent=spent, quoted=self.quoted, completed=clips, confirmed=clips, refunded=back)
         if status == "failed":
             spent = self.failed_spent
-            return Sums(spent=spent, failed_spent=spent, failed=self.failed, confirmed=self.failed)
+            back = self.failed_refunded
+            more = {"refunded": back, "failed_refunded": back}
+            return Sums(spent=spent, failed_spent=spent, failed=self.failed, confirmed=self.failed, **more)
         return Sums(held=self.held) if status == "held" else self
 
     @property
@@ -149,21 +173,92 @@ def first_day(part: Part) -> date | None:
     return rows.aggregate(first=Min("day"))["first"]
 
 
+# -- what nobody kept -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Unkept:
+    """Credits and numbers of ready clips that somebody rejected, and of those that nobody kept in two weeks."""
+
+    rejected: int
+    rejected_clips: int
+    never: int
+    never_clips: int
+
+
+def unkept(part: Part, today: date) -> Unkept:
+    """Never kept: confirmed more than KEPT_WITHIN ago, not marked, nobody's favourite and in no collection.
+
+    Counted from what was decided, which is the smaller part: the days know what all of it cost.
+    """
+    ready, before = replace(part, status="ready"), today - KEPT_WITHIN
+    old, rejected = Q(day__lt=before), Q(mark=Mark.REJECT)
+    decided = (
+        ready.generations()
+        .exclude(mark=Mark.NONE)
+        .aggregate(
+            rejected=Sum("charged", filter=rejected, default=0),
+            rejected_clips=Count("pk", filter=rejected),
+            old=Sum("charged", filter=old, default=0),
+            old_clips=Count("pk", filter=old),
+        )
+    )
+    loved = ready.generations().filter(old, mark=Mark.NONE, pk__in=_shelved())
+    shelved = loved.aggregate(cost=Sum("charged", default=0), clips=Count("pk"))
+    back = _came_back(ready, before)
+    every = replace(part, last=min(part.last, before - timedelta(days=1))).sums().aggregate(**SUMMED)
+    sums = Sums.read({name: value or 0 for name, value in every.items()}).of("ready")
+    return Unkept(
+        rejected=decided["rejected"] - back["rejected"],
+        rejected_clips=decided["rejected_clips"],
+        never=sums.spent - (decided["old"] + shelved["cost"] - back["old"]),
+        never_clips=sums.completed - decided["old_clips"] - shelved["clips"],
+    )
+
+
+def _shelved() -> QuerySet[Any, Any]:
+    """The clips that are anybody's favourite, or in a collection."""
+    places = CollectionItem.objects.order_by().values("generation")
+    return Favourite.objects.values("generation").union(places)
+
+
+def _came_back(ready: Part, before: date) -> dict[str, int]:
+    """What of the cost of these clips was refunded."""
+    rows = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.REFUND, generation__in=ready.generations())
+    kept = Q(generation__day__lt=before) & (~Q(generation__mark=Mark.NONE) | Q(generation__in=_shelved()))
+    sums = rows.aggregate(
+        rejected=Sum("spent", filter=Q(generation__mark=Mark.REJECT), default=0),
+        old=Sum("spent", filter=kept, default=0),
+    )
+    return {name: -int(value) for name, value in sums.items()}
+
+
 # -- one line for each generation -------------------------------------------------------------------------------------
 
 
 def lines(part: Part) -> QuerySet[Generation]:
-    """Newest first, each with what the ledger says of it: `spent` and `held`."""
+    """Newest first, each with what the ledger says of it: `spent`, `held` and, of what was charged, `refunded`."""
     entries = LedgerEntry.objects.filter(generation=OuterRef("pk")).order_by().values("generation")
     return (
         part.generations()
         .annotate(
             spent=Subquery(entries.annotate(sum=Sum("spent")).values("sum")),
             held=Subquery(entries.annotate(sum=Sum("held")).values("sum")),
+            refunded=Subquery(
+                entries.filter(kind=LedgerEntry.Kind.REFUND).annotate(sum=-Sum("spent")).values("sum"),
+            ),
         )
         .select_related("team", "owner", "project")
         .order_by("-pk")
     )
+
+
+def number_of_lines(part: Part) -> int:
+    """How many lines there are, as the days have it: nothing is counted one by one but what is under way."""
+    if part.status == "held":
+        return under_way(part).clips
+    sums = Sums.read({name: value or 0 for name, value in part.sums().aggregate(**SUMMED).items()})
+    return sums.of(part.status).confirmed
 
 
 def every_line(part: Part) -> Iterator[Generation]:
@@ -184,7 +279,8 @@ def people(teams: Iterable[int] | None) -> QuerySet[User]:
     if teams is None:
         return everybody
     member = Q(pk__in=Membership.objects.filter(team__in=teams).values("user"))
-    return everybody.filter(member | Q(pk__in=DaySum.objects.filter(team__in=teams).values("user")))
+    ordered = Exists(DaySum.objects.filter(team__in=teams, user=OuterRef("pk")))
+    return everybody.filter(member | Q(ordered))
 
 
 def projects(teams: Iterable[int] | None) -> QuerySet[Project]:

@@ -239,6 +239,8 @@ def _money(entry: LedgerEntry, generation: Generation) -> Step:
         return Step(entry.at, f"{credits(abs(entry.held))} {more} held", entry.why[:1].upper() + entry.why[1:])
     if entry.kind == LedgerEntry.Kind.RELEASE:
         return Step(entry.at, f"{credits(-entry.held)} given back", entry.why[:1].upper() + entry.why[1:], "full")
+    if entry.kind == LedgerEntry.Kind.REFUND:
+        return Step(entry.at, f"Refunded {credits(-entry.spent)}", entry.why[:1].upper() + entry.why[1:], "full")
     difference = entry.spent - generation.price
     settled = "The hold is settled, as quoted"
     if difference:
@@ -287,7 +289,7 @@ def answers(generation: Generation) -> Answers | None:
     if status == Status.FAILED:
         charged = nothing
         if generation.charged:
-            charged = (f"Yes. {credits(generation.charged)}.", "Veevid reports this charge although the clip failed.")
+            charged = _charged_in_vain(generation, generation.charged)
         happened = (f"Veevid gave up after {duration_words(generation.took)}", said or "It did not say why.")
         return Answers("This clip failed", happened, charged, again)
     if status == Status.REJECTED:
@@ -302,6 +304,16 @@ def answers(generation: Generation) -> Answers | None:
         happened = ("It was never sent", why[:1].upper() + why[1:] + ".")
         return Answers("Cancelled", happened, nothing, again)
     return _unknown(generation, last, said)
+
+
+def _charged_in_vain(generation: Generation, charge: int) -> tuple[str, str]:
+    """Paid without a clip: by Veevid's word or a person's, and whether it came back."""
+    refund = generation.entries.filter(kind=LedgerEntry.Kind.REFUND).first()
+    if refund:
+        return f"It was, and came back. {credits(charge)} charged, {credits(-refund.spent)} refunded.", ""
+    said = Decision.objects.filter(submission__generation=generation, kind=Decision.Kind.CHARGED).exists()
+    why = "Marked as charged without a clip." if said else "Veevid reports this charge although the clip failed."
+    return f"Yes. {credits(charge)}.", why
 
 
 def _not_approved(generation: Generation) -> tuple[str, str] | None:
@@ -336,6 +348,9 @@ def facts(generation: Generation) -> list[tuple[str, str]]:
     found = [("Price quoted", credits(generation.price))]
     if generation.charged is not None:
         found.append(("Charged", credits(generation.charged)))
+    refund = generation.entries.filter(kind=LedgerEntry.Kind.REFUND).first() if generation.charged else None
+    if refund:
+        found.append(("Refunded", credits(-refund.spent)))
     model = catalogue.MODELS.get(generation.mode)
     parameters = catalogue.facts(generation.mode, generation.generation_type, generation.params)
     name = [model.name if model else generation.mode, *(words for label, words in parameters if label == VERSION)]

@@ -28,6 +28,7 @@ from generations.models import (
     Approval,
     ApprovalRule,
     AuditEntry,
+    BalanceReading,
     Batch,
     Budget,
     Clip,
@@ -35,6 +36,7 @@ from generations.models import (
     CollectionItem,
     Generation,
     Invitation,
+    LedgerEntry,
     Media,
     Membership,
     Notification,
@@ -100,6 +102,8 @@ TABLE: dict[str, Row] = {
     "queue_live": ask(ALL),
     "spend": ask(ALL),
     "spend_csv": ask(ALL),
+    "rise": ask(ADMINS, "rise", **SITE),
+    "record_refund": do(ADMINS, "came_back", **SITE),
     "you": ask(ALL),
     "choose_notifications": do(ALL),
     "notifications": ask(ALL),
@@ -261,7 +265,7 @@ TABLE: dict[str, Row] = {
 HOOK = {"name": "A chat", "shape": "slack", "url": "https://hooks.example.com/a", "kinds": ["budget"]}
 
 # What is done at these addresses leaves a row in the audit trail ...
-DEEDS = ("settings/", "approvals/", "team/", "teams/", "people/")
+DEEDS = ("settings/", "approvals/", "team/", "teams/", "people/", "spend/")
 # ... but for a person's own choice, for a question, and for what changes nothing in this test's world.
 NO_DEEDS = {"switch_team", "safe_mode_balances", "safe_mode_take_in", "safe_mode_release"}
 NO_DEEDS |= {"resume_key", "forget_second_factor"}  # tests/test_audit_page.py, tests/test_second_factor.py
@@ -467,6 +471,17 @@ class World:
     def team(self, team: Team, owner: User) -> Team:
         return team
 
+    def charged_in_vain(self, team: Team, owner: User) -> Generation:
+        ended = {"charged": 140, "account": self.account, "finished_at": timezone.now()}
+        row = self.generation(team, owner, Status.FAILED, **ended)
+        ledger.capture(row, 140)
+        return row
+
+    def rise(self, team: Team, owner: User) -> LedgerEntry:
+        at = timezone.now() + timedelta(minutes=1)
+        after, until = (BalanceReading.objects.create(account=self.account, credits=one, at=at) for one in (0, 140))
+        return LedgerEntry.objects.create(kind="topup", account=self.account, bought=140, after=after, until=until)
+
     def key(self, team: Team, owner: User) -> Any:
         return self.account.keys.get()
 
@@ -496,6 +511,8 @@ class World:
             return [], {"pick": made.generations.get().pk, "collection": made.pk}
         if of == "tagged":
             return [], {"seen": team.tags.create(name="sea").name, "name": "sea"}
+        if of == "came_back":
+            return [self.rise(team, owner).pk], {"generation": self.charged_in_vain(team, owner).pk}
         if of == "account":
             return [self.account.pk], {}
         if of == "confirmation":

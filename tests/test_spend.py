@@ -20,8 +20,12 @@ from generations.models import (
     ApiAccount,
     BalanceReading,
     Budget,
+    Collection,
+    CollectionItem,
+    Favourite,
     Generation,
     LedgerEntry,
+    Mark,
     Membership,
     Project,
     Quote,
@@ -29,6 +33,7 @@ from generations.models import (
     Team,
     User,
 )
+from generations.views import export
 from tests.makers import make_account, make_person
 
 pytestmark = pytest.mark.django_db
@@ -352,6 +357,8 @@ def agency(account, mara, manager) -> dict[str, Any]:
             settle(row, price // 3 + 1, Status.FAILED)
         elif end != "held":
             settle(row, None, Status.FAILED if end == "failed" else Status.CANCELLED)
+    for row in Generation.objects.filter(status=Status.COMPLETED):
+        Generation.objects.filter(pk=row.pk).update(mark=dice.choice(Mark.values))
     admin = make_person("root@example.com", role="viewer", is_staff=True, is_superuser=True)
     return {"admin": admin, "teams": teams, "projects": projects, "rosa": rosa}
 
@@ -405,7 +412,14 @@ def test_page_chart_and_csv_say_what_the_ledger_holds(client, agency, mara, name
     said = {
         label: int(words.split(" ")[0].replace(",", "")) for label, words in figures(page).items() if words[0] != "N"
     }
-    assert said == {"Spent": spent, "Held now": held, "Failed": failed, "Quoted": quoted}
+    ready = [row for row in wanted if row.status == Status.COMPLETED]
+    never = [row for row in ready if row.mark == Mark.NONE and row.day < timezone.localdate() - reports.KEPT_WITHIN]
+    costs = {
+        label: entries.filter(generation__in=rows).aggregate(sum=Sum("spent", default=0))["sum"]
+        for label, rows in (("Rejected", [row for row in ready if row.mark == Mark.REJECT]), ("Never kept", never))
+        if name not in ("failed", "held")
+    }
+    assert said == {"Spent": spent, "Held now": held, "Failed": failed, "Quoted": quoted} | costs
     drawn = re.findall(r"<title>[^<]*: ([\d,]+) credits?</title>", page)
     assert sum(int(figure.replace(",", "")) for figure in drawn) == (held if name == "held" else spent)
     assert sum(table(page).values()) == (held if name == "held" else spent)
@@ -509,7 +523,7 @@ def test_a_line_of_the_csv_has_everything_of_a_generation(client, mara, manager)
     assert line == {
         "Day": "2026-10-04", "Time": "01:30:00", "Time zone": "Asia/Tokyo", "Team": "Northlight", "Person": "Mara",
         "Project": "Aurora", "Model": "Veo 3.1", "Status": "Ready", "Quoted credits": "140", "Charged credits": "130",
-        "Held credits": "0", "Prompt": "Dunes, at dawn",
+        "Refunded credits": "0", "Held credits": "0", "Prompt": "Dunes, at dawn",
     }  # fmt: skip
 
 
@@ -539,6 +553,107 @@ def test_the_csv_begins_before_anything_is_read(client, mara) -> None:
         first = next(iter(answer.streaming_content))
     assert first.decode().startswith("\ufeffDay,Time")
     assert len(asked) == 0
+
+
+@pytest.mark.parametrize(("query", "clips"), [("", 4), ("?status=ready", 3), ("?status=held", 1), ("?model=sora2", 0)])
+def test_how_long_a_csv_would_be_is_known_before_it_is_read(client, mara, monkeypatch, query, clips) -> None:
+    monkeypatch.setattr(export, "LONGEST", clips - 1)
+    make_held(mara, 10)
+    for _ in range(3):
+        settle(make_held(mara, 10), 10)
+    client.force_login(mara)
+    answer = client.get(f"/spend.csv{query}")
+    assert answer.status_code == 422
+    assert f"A file takes {clips - 1} lines, and these are more. Choose fewer days." in text_of(answer.content.decode())
+    monkeypatch.setattr(export, "LONGEST", clips)
+    assert len(lines(client, mara, query)) == clips
+
+
+def test_the_page_offers_no_csv_that_would_be_refused(client, mara, monkeypatch) -> None:
+    monkeypatch.setattr(export, "LONGEST", 1)
+    make_held(mara, 10)
+    assert "spend.csv" in look(client, mara)
+    make_held(mara, 10)
+    page = look(client, mara)
+    assert "spend.csv" not in page
+    assert "Too many lines for a CSV: choose fewer days" in page
+
+
+# -- what nobody kept -------------------------------------------------------------------------------------------------
+
+
+def ready(owner: User, credits: int, days_ago: int = 20, **fields) -> Generation:
+    row = make_held(owner, credits, at=timezone.now() - timedelta(days=days_ago))
+    settle(row, credits)
+    Generation.objects.filter(pk=row.pk).update(**fields)
+    return row
+
+
+LONG = "?view=team&from=2026-01-01&to=2099-12-31"
+
+
+def unkept(page: str) -> dict[str, str]:
+    return {name: words for name, words in figures(page).items() if name in ("Rejected", "Never kept")}
+
+
+def test_what_was_rejected_and_what_nobody_kept_has_its_cost(client, mara, manager) -> None:
+    team = mara.teams.get()
+    ready(mara, 1, mark=Mark.REJECT)
+    ready(mara, 2, 0, mark=Mark.REJECT)
+    ready(mara, 4, mark=Mark.KEEP)
+    Favourite.objects.create(user=manager, generation=ready(mara, 8))
+    loved = ready(mara, 16)
+    Favourite.objects.create(user=mara, generation=loved)
+    for name in ("Best", "Second"):
+        shelf = Collection.objects.create(team=team, owner=mara, name=name)
+        CollectionItem.objects.create(collection=shelf, generation=loved, added_by=mara)
+    CollectionItem.objects.create(collection=shelf, generation=ready(mara, 32), added_by=mara)
+    ready(mara, 64)
+    ready(mara, 128, 15)
+    ready(mara, 256, 14)  # two weeks are not over
+    settle(make_held(mara, 512, at=timezone.now() - timedelta(days=20)), 512, Status.FAILED)
+    make_held(mara, 1024, at=timezone.now() - timedelta(days=20))
+    assert unkept(look(client, manager, LONG)) == {
+        "Rejected": "3 credits 2 clips marked so",
+        "Never kept": "192 credits 2 clips: 14 days old, not marked, nobody’s favourite, in no collection",
+    }
+
+
+def test_a_clip_that_is_loved_and_rejected_counts_once(client, mara, manager) -> None:
+    Favourite.objects.create(user=mara, generation=ready(mara, 8, mark=Mark.REJECT))
+    ready(mara, 1)
+    said = unkept(look(client, manager, LONG))
+    assert (said["Rejected"][:9], said["Never kept"][:8]) == ("8 credits", "1 credit")
+
+
+def test_what_was_refunded_cost_nothing(client, mara, manager, account) -> None:
+    rise = ledger.outside(reading(account, 0, 9), reading(account, 84, 3), -84)
+    for mark in (Mark.NONE, Mark.REJECT, Mark.KEEP):
+        row = ready(mara, 84, mark=mark)
+        Generation.objects.filter(pk=row.pk).update(account=account)
+        row.account = account
+        ledger.refund(row, 84, rise, "came back")
+    ready(mara, 5)
+    said = unkept(look(client, manager, LONG))
+    assert (said["Rejected"][:9], said["Never kept"][:9]) == ("0 credits", "5 credits")
+
+
+@pytest.mark.parametrize(
+    ("query", "never"),
+    [("&person={mara}", 1), ("&project={project}", 2), ("&model=sora2", 4), ("&status=ready", 7), ("&project=none", 5)],
+)
+def test_filters_narrow_what_nobody_kept(client, mara, manager, query, never) -> None:
+    project = Project.objects.create(team=mara.teams.get(), name="Aurora")
+    ready(mara, 1)
+    for credits, fields in ((2, {"project": project}), (4, {"mode": "sora2"})):
+        row = make_held(manager, credits, at=timezone.now() - timedelta(days=20), **fields)
+        settle(row, credits)
+    page = look(client, manager, LONG + query.format(mara=mara.pk, project=project.pk))
+    assert unkept(page)["Never kept"].startswith(f"{never} credit")
+
+
+def test_other_statuses_do_not_ask_what_was_kept(client, manager, mara) -> None:
+    assert unkept(look(client, manager, LONG + "&status=failed")) == {}
 
 
 def test_the_csv_of_nothing_is_its_head(client, mara) -> None:

@@ -56,6 +56,7 @@ class LedgerEntry(Added):
         CAPTURE = "capture", "Charged"
         RELEASE = "release", "Given back"
         ADJUST = "adjust", "Hold changed"
+        REFUND = "refund", "Refunded"
         OUTSIDE = "outside", "Spent outside of Dailies"
         TOPUP = "topup", "Topped up"
 
@@ -79,17 +80,25 @@ class LedgerEntry(Added):
         indexes = [
             models.Index(fields=["team", "at"]),
             models.Index(fields=["user", "at"]),
-            models.Index(fields=["account", "at"]),
             models.Index(fields=["at"], condition=Q(kind="outside"), name="spent_outside"),
+            models.Index(fields=["account", "at", "spent"], name="ledger_paid_from"),  # the pace, without its rows
         ]
         constraints = [
             models.UniqueConstraint(fields=["generation"], condition=Q(kind="hold"), name="held_once"),
+            models.UniqueConstraint(fields=["generation"], condition=Q(kind="refund"), name="refunded_once"),
+            models.CheckConstraint(
+                condition=~Q(kind="refund") | Q(held=0, spent__lt=0, account__isnull=False), name="a_refund_gives_back"
+            ),
             models.UniqueConstraint(
                 fields=["generation"], condition=Q(kind__in=["capture", "release"]), name="settled_once"
             ),
             models.CheckConstraint(
                 condition=Q(kind__in=["outside", "topup"], account__isnull=False, generation=None)
-                | Q(kind__in=["hold", "capture", "release", "adjust"], generation__isnull=False, team__isnull=False),
+                | Q(
+                    kind__in=["hold", "capture", "release", "adjust", "refund"],
+                    generation__isnull=False,
+                    team__isnull=False,
+                ),
                 name="of_a_generation_or_of_an_account",
             ),
         ]
@@ -113,6 +122,10 @@ class DaySum(models.Model):
     held = models.BigIntegerField(default=0, help_text="Credits.")
     spent = models.BigIntegerField(default=0, help_text="Credits.")
     failed_spent = models.BigIntegerField(default=0, help_text="Credits of `spent` without a clip.")
+    refunded = models.BigIntegerField(
+        default=0, help_text="Credits that were charged, and are not in `spent` any more."
+    )
+    failed_refunded = models.BigIntegerField(default=0, help_text="Credits of `refunded` that were without a clip.")
     quoted = models.BigIntegerField(default=0, help_text="Credits: the confirmed prices of what was charged.")
     confirmed = models.PositiveIntegerField(default=0)
     completed = models.PositiveIntegerField(default=0)
@@ -131,7 +144,7 @@ class DaySum(models.Model):
                 name="one_sum_without_a_project",
             ),
         ]
-        indexes = [models.Index(fields=["day", "team"])]
+        indexes = [models.Index(fields=["day", "team"]), models.Index(fields=["user", "team"])]
 
     def __str__(self) -> str:
         return f"{self.team}, {self.day}"
@@ -159,6 +172,7 @@ class Budget(models.Model):
     credits = models.PositiveBigIntegerField()
     forgiven = models.BigIntegerField(default=0, help_text="Credits of the window that were used before it was reset.")
     forgiven_in = models.DateField(null=True, help_text="The window's first day; a total one began when it was made.")
+    forgiven_at = models.DateTimeField(null=True, help_text="When it was reset.")
     created_at = models.DateTimeField(default=timezone.now)
     created_by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+")
     ended_at = models.DateTimeField(null=True)

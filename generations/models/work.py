@@ -190,6 +190,11 @@ class Generation(models.Model):
             models.Index(fields=["account", "finished_at"]),
             models.Index(fields=["owner", "-id"]),
             models.Index(fields=["project", "-id"]),
+            models.Index(  # what decided clips cost, without their rows
+                fields=["day", "team", "owner", "project", "mode", "quote", "mark", "charged"],
+                condition=models.Q(status="COMPLETED") & ~models.Q(mark=""),
+                name="generations_decided",
+            ),
             models.Index(fields=["team", "owner", "-id"], name="generations_of_person"),
             models.Index(fields=["team", "mode", "-id"], name="generations_of_model"),
             models.Index(fields=["team", "day", "id"], name="generations_of_day"),

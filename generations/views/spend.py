@@ -10,8 +10,9 @@ from zoneinfo import ZoneInfo
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import PermissionDenied
 from django.core.paginator import Paginator
-from django.db.models import Sum
-from django.http import Http404, HttpResponse, QueryDict, StreamingHttpResponse
+from django.db.models import Q, Sum
+from django.http import Http404, HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +20,7 @@ from django.utils.text import slugify
 from django.views.decorators.http import require_safe
 
 from generations import access, books, catalogue, dispatch, reports, story
-from generations.models import ApiAccount, Generation, Project, Status, Team, User
+from generations.models import ApiAccount, Generation, LedgerEntry, Project, Status, Team, User
 from generations.views import chart, days, export, meters
 from generations.views.gallery import Chip
 from generations.views.gate import Request, current_team
@@ -235,7 +236,10 @@ def _project_name(project: Project, desk: Desk) -> str:
 @login_required
 @require_safe
 def page(request: Request) -> HttpResponse:
-    desk = _ask(request)
+    return _show(request, _ask(request))
+
+
+def _show(request: Request, desk: Desk, wrong: str = "") -> HttpResponse:
     asked, part = desk.asked, desk.part
     lines = reports.breakdown(part, asked.by if asked.view == "team" else "model")
     sums = sum((line for _, _, line in lines), reports.Sums())
@@ -257,8 +261,11 @@ def page(request: Request) -> HttpResponse:
         "sums": sums,
         "under_way": going,
         "quoted": quoted,
-        "more_than_quoted": sums.spent - quoted,
-        "less_than_quoted": quoted - sums.spent,
+        "more_than_quoted": sums.charged - quoted,
+        "less_than_quoted": quoted - sums.charged,
+        "unkept": reports.unkept(part, desk.today) if asked.status in ("", "ready") else None,
+        "kept_within": reports.KEPT_WITHIN.days,
+        "too_long": export.too_long() if sums.confirmed > export.LONGEST else "",
         "account_balance": known[0] if known else None,
         "balance_at": known[1] if known else None,
         "chart": _chart(desk, begin, series),
@@ -278,7 +285,7 @@ def page(request: Request) -> HttpResponse:
         context["rows"] = [(line, *story.SHAPES[Status(line.status)]) for line in entries]
         context["page_url"] = asked.query() + "&page="
     context["meters"] = meters.of_rooms(rooms, request.user)
-    return render(request, "spend.html", context)
+    return render(request, "spend.html", context | {"wrong": wrong or asked.wrong}, status=422 if wrong else 200)
 
 
 def _by_mode(lines: Iterable[tuple[Any, str, reports.Sums]], status: str) -> dict[str, int]:
@@ -451,13 +458,16 @@ def _books_context(asked: Asked, part: reports.Part, page: str) -> dict[str, Any
     accounts = dispatch.accounts(part.demo).select_related("compared", "team")
     states = [(account, books.state(account)) for account in accounts]
     outside = books.outside(part.demo).filter(until__at__date__gte=part.first, after__at__date__lte=part.last)
-    totals = outside.order_by().aggregate(spent=Sum("spent", default=0), bought=Sum("bought", default=0))
+    spent = Sum("spent", filter=Q(kind=LedgerEntry.Kind.OUTSIDE), default=0)
+    totals = outside.order_by().aggregate(spent=spent, bought=Sum("bought", default=0))
+    shown = Paginator(outside, PAGE).get_page(page)
     return {
+        "suspects": books.suspects(shown.object_list),
         "books": [
             Book(account, state, books.under_way(state.reading).count() if state.reading else 0)
             for account, state in states
         ],
-        "outside": Paginator(outside, PAGE).get_page(page),
+        "outside": shown,
         "outside_sums": totals,
         "outside_url": asked.query() + "&outside=",
     }
@@ -465,24 +475,27 @@ def _books_context(asked: Asked, part: reports.Part, page: str) -> dict[str, Any
 
 # -- CSV --------------------------------------------------------------------------------------------------------------
 
-HEAD = ("Day,Time,Time zone,Team,Person,Project,Model,Status,Quoted credits,Charged credits,Held credits,Prompt").split(
-    ","
-)
+HEAD = (
+    "Day,Time,Time zone,Team,Person,Project,Model,Status,Quoted credits,Charged credits,Refunded credits,Held credits,"
+    "Prompt"
+).split(",")
 
 
 @login_required
 @require_safe
-def download(request: Request) -> StreamingHttpResponse:
+def download(request: Request) -> HttpResponseBase:
     """One line for each generation behind the page with the same query."""
     desk = _ask(request)
     asked = desk.asked
+    if reports.number_of_lines(desk.part) > export.LONGEST:
+        return _show(request, desk, export.too_long())
     whose = "mine" if asked.view == "mine" else slugify(asked.team.name) if asked.team else "all-teams"
     name = f"spend-{whose or 'team'}-{asked.first.isoformat()}-{asked.last.isoformat()}"
     return export.answer(name, HEAD, map(_cells, reports.every_line(desk.part)))
 
 
 def _cells(generation: Generation) -> list[str | int]:
-    zone = generation.team.time_zone
+    zone, back = generation.team.time_zone, getattr(generation, "refunded", 0) or 0
     return [
         generation.day.isoformat(),
         f"{timezone.localtime(generation.created_at, ZoneInfo(zone)):%H:%M:%S}",
@@ -493,7 +506,8 @@ def _cells(generation: Generation) -> list[str | int]:
         _model_names().get(generation.mode, generation.mode),
         generation.get_status_display(),
         generation.price,
-        getattr(generation, "spent", 0) or 0,
+        (getattr(generation, "spent", 0) or 0) + back,
+        back,
         getattr(generation, "held", 0) or 0,
         generation.prompt[:PROMPT_START],
     ]

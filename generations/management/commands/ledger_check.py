@@ -53,6 +53,9 @@ class Command(BaseCommand):
     def _outside(self, account: ApiAccount) -> None:
         for entry in books.outside(account.demo).filter(account=account).order_by("pk"):
             what = f"{entry.spent:,} spent" if entry.kind == LedgerEntry.Kind.OUTSIDE else f"{entry.bought:,} bought"
+            if entry.kind == LedgerEntry.Kind.REFUND:
+                self.stdout.write(f"    {-entry.bought:,} of it refunded, for {entry.generation}")
+                continue
             after, until = entry.after, entry.until
             if after and until:
                 self.stdout.write(
