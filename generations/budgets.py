@@ -10,12 +10,12 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Case, DateField, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
+from django.db.models import Case, DateField, Exists, F, OuterRef, Q, QuerySet, Subquery, Sum, Value, When
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from generations import catalogue
-from generations.models import ApprovalRule, Budget, DaySum, Project, Team, User
+from generations.models import ApprovalRule, Budget, DaySum, LedgerEntry, Project, Team, User
 from generations.words import credits
 
 Window, Over = Budget.Window, Budget.Over
@@ -96,13 +96,17 @@ def active(team: Team) -> QuerySet[Budget]:
     return Budget.objects.filter(team=team, ended_at=None).select_related("user", "project", "team").order_by("pk")
 
 
-def nearly_used(demo: bool, now: datetime | None = None) -> list[Room]:
-    """Every budget of which four fifths or more are used, in its running window. Always four queries."""
-    now = now or timezone.now()
+def nearly_used(demo: bool, now: datetime, moved_since: datetime) -> list[Room]:
+    """Every budget of which four fifths or more are used in its running window, of teams whose books moved lately.
+
+    Always four queries.
+    """
     zones = Team.objects.order_by().values_list("time_zone", flat=True).distinct()
     today = [(zone, timezone.localdate(now, ZoneInfo(zone))) for zone in zones]
     first, last = _edges(today, "first_day"), _edges(today, "last_day")
-    running = Budget.objects.filter(ended_at=None, credits__gt=0).select_related("user", "project", "team")
+    moved = LedgerEntry.objects.filter(team=OuterRef("team"), at__gt=moved_since)
+    running = Budget.objects.filter(Exists(moved), ended_at=None, credits__gt=0)
+    running = running.select_related("user", "project", "team")
     of: list[tuple[QuerySet[Budget], dict[str, Any]]] = [
         (running.filter(user=None, project=None), {}),
         (running.filter(user__isnull=False), {"user": OuterRef("user")}),

@@ -158,9 +158,9 @@ def _model(g: Generation) -> str:
     return catalogue.MODELS[g.mode].name if g.mode in catalogue.MODELS else g.mode
 
 
-def _budgets(now: datetime) -> Iterator[Event]:
+def _budgets(now: datetime, since: datetime) -> Iterator[Event]:
     """Each is told of at four fifths and at its end, once a window; a changed or reset one is another line to cross."""
-    for room in budgets.nearly_used(dispatch.demo_mode(), now):
+    for room in budgets.nearly_used(dispatch.demo_mode(), now, since):
         budget = room.budget
         first = budget.first_day(budget.team.day(now))
         forgiven = budget.forgiven if budget.forgiven_in == first else 0
@@ -278,7 +278,7 @@ def sweep(now: datetime | None = None) -> None:
         *_failed(since),
         *_ready(since, hooks),
         *_unknown(),
-        *_budgets(now),
+        *_budgets(now, since),
     ]
     standing = list(_standing(now))
     with transaction.atomic():

@@ -1,6 +1,6 @@
 """Webhooks as managers and admins handle them: add, test, remove. Each change has its row in the audit trail."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import transaction
@@ -35,7 +35,7 @@ def kinds_for(team: Team | None) -> list[tuple[str, str]]:
 
 
 def add(
-    team: Team | None, who: User, name: str, shape: str, url: str, kinds: Iterable[str], **origin: str
+    team: Team | None, who: User, name: str, shape: str, url: str, kinds: Collection[str], **origin: str
 ) -> tuple[Webhook, str]:
     """Makes one, and returns it with its secret, which nobody can read again. Nothing is sent. Raises CannotSet."""
     name, url = " ".join(name.split()), url.strip()
@@ -43,8 +43,7 @@ def add(
         raise CannotSet(f"Give it a name of at most {NAME_LENGTH} characters. {NOTHING}")
     if shape not in Webhook.Shape:
         raise CannotSet(f"Choose Slack or JSON. {NOTHING}")
-    known = {kind for kind, _ in kinds_for(team)}
-    chosen = sorted(known.intersection(kinds))
+    chosen = [kind for kind, _ in kinds_for(team) if kind in kinds]
     if not chosen:
         raise CannotSet(f"Choose at least one thing to be told. {NOTHING}")
     try:

@@ -75,7 +75,7 @@ class Migration(migrations.Migration):
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('name', models.CharField(max_length=80)),
-                ('shape', models.CharField(choices=[('slack', "Slack, or what takes Slack's messages"), ('signed', 'Anything else: JSON with a signature')], max_length=6)),
+                ('shape', models.CharField(choices=[('slack', 'Slack, or what takes its messages'), ('signed', 'Anything else: JSON with a signature')], max_length=6)),
                 ('url', generations.models.fields.EncryptedTextField()),
                 ('masked', models.CharField(help_text='What people see of the URL.', max_length=120)),
                 ('secret', generations.models.fields.EncryptedTextField(help_text='Signs the messages; whsec_ and base64.')),

@@ -121,7 +121,7 @@ class Webhook(models.Model):
     """An address outside that is told, too: of one team, or of the site. Its URL is a secret and stays encrypted."""
 
     class Shape(models.TextChoices):
-        SLACK = "slack", "Slack, or what takes Slack's messages"
+        SLACK = "slack", "Slack, or what takes its messages"
         SIGNED = "signed", "Anything else: JSON with a signature"
 
     team = models.ForeignKey(Team, on_delete=models.CASCADE, null=True, related_name="webhooks")
