@@ -19,11 +19,7 @@ import datetime, json, uuid
 from django.core.files.base import ContentFile
 from django.core.files.storage import default_storage
 from django.utils import timezone
-<<<<<<< HEAD
-from generations import accounts, catalogue, ledger, prompts
-=======
-from generations import accounts, catalogue, ledger, notify, webhooks
->>>>>>> 8ba7d59 (What webhooks are told, and why news is read off the rows)
+from generations import accounts, catalogue, ledger, notify, prompts, webhooks
 from generations.models import (
     ApiAccount, Approval, ApprovalRule, Budget, Clip, Forecast, Generation, Membership, Project, Quote, Status,
     Submission, User)
@@ -94,7 +90,6 @@ no = park(make("CANCELLED", "A crane at dusk", owner=jonas, finished_at=now), ve
           reason="Use the shorter one", decided_at=now)
 settle(no, 0)
 made["rejected"] = no.pk
-<<<<<<< HEAD
 text = "A lone {animal} crests the {place} at golden hour, slow push in, anamorphic flare"
 saved = prompts.save(team, mara, prompts.read("Golden hour", text, ["landscape", "slow"], True))
 prompts.edit(saved, jonas, prompts.read("Golden hour", text + ", dust in the air", ["landscape"]), 1)
@@ -102,12 +97,10 @@ prompts.star(saved, mara, True)
 Generation.objects.filter(status="COMPLETED").update(from_version=saved.versions.first())
 prompts.save(team, mara, prompts.read("Neon in the rain", "Neon on wet asphalt, a taxi passes"))
 made["prompt"] = saved.pk
-=======
 notify.sweep(now - datetime.timedelta(hours=1))
 notify.sweep()
 for whose in (team, None):
     webhooks.add(whose, mara, "#producers", "slack", "https://hooks.slack.com/services/T0/B0/Xyzw1234", ["budget"])
->>>>>>> 8ba7d59 (What webhooks are told, and why news is read off the rows)
 print(json.dumps(made))
 """
 
