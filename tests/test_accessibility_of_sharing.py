@@ -77,7 +77,8 @@ def test_every_page_of_share_links_is_accessible(make_stack: Callable[..., Daili
     dailies = make_stack(database="sqlite")
     dailies.start_web()
     dailies.python(SEED)
-    made, found = dailies.python(LINKS), {}
+    made = dailies.python(LINKS)
+    found: dict[str, list[str]] = {}
     for shape in SHAPES:
         with in_shape(browser, dailies, shape) as context:
             page = context.new_page()

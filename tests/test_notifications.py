@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import responses
+import time_machine
 from django.core import mail
 from django.db import IntegrityError
 from django.test import Client
@@ -254,16 +255,13 @@ def test_in_the_next_window_a_budget_is_told_of_again(account, luc, mara):
     Budget.objects.create(team=team, credits=1000, window="day")
     used(team, luc, 1000)
     swept()
-    tomorrow = timezone.now() + timedelta(days=1)
-    notify.sweep(tomorrow)
-    assert len(told(mara)) == 1
-    row = make_row(team, luc, 1000)
-    Generation.objects.filter(pk=row.pk).update(day=team.day(tomorrow))
-    row.refresh_from_db()
-    ledger.hold(row)
-    notify.sweep(tomorrow)
-    notify.sweep(tomorrow)
-    assert len(told(mara)) == 2
+    with time_machine.travel(timezone.now() + timedelta(days=1)):
+        used(team, luc, 700)
+        swept()
+        assert len(told(mara)) == 1
+        used(team, luc, 300)
+        swept()
+        assert len(told(mara)) == 2
 
 
 def test_a_raised_budget_has_new_lines_to_cross(account, luc, mara):
