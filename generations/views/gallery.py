@@ -91,7 +91,7 @@ def telling(user: User) -> int:
 
 
 def state(pk: int, status: str, clip: str | None, told: int) -> str:
-    """What a tile in progress shows, in short: when it changes, the tile is shown anew. Empty for one that has ended."""
+    """What a tile in progress shows, in short: when it changes, the tile is shown anew. Empty when it has ended."""
     if status == Status.AWAITING_APPROVAL:
         return f"{pk}-{status[:2]}"
     if status in UNFINISHED or (status == Status.COMPLETED and clip in (None, Clip.State.PENDING)):
