@@ -350,7 +350,8 @@ def make_posters(clip: Clip) -> bool:
         size = sum(path.stat().st_size for path in made.values())
         _put(clip, made)
     now = {name: getattr(clip, name).name if name in made else "" for name in SUFFIXES}
-    same = Clip.objects.filter(pk=clip.pk, state=Clip.State.STORED, file=clip.file.name, poster=before["poster"])
+    # Not by its key: whoever shares the file shares its posters.
+    same = Clip.objects.filter(state=Clip.State.STORED, file=clip.file.name, poster=before["poster"])
     changed = bool(same.update(**now, extra_size=size))
     for name in (before if changed else now).values():
         if name:
