@@ -398,6 +398,7 @@ def make_posters(clip: Clip) -> bool:
         size = sum(path.stat().st_size for path in made.values())
         _put(clip, made)
     now = {name: getattr(clip, name).name if name in made else "" for name in SUFFIXES}
+    # Not by its key: whoever shares the file shares its posters.
     same = Clip.objects.filter(file=clip.file.name, poster=before["poster"]).exclude(state=Clip.State.DELETED)
     changed = bool(same.update(**now, extra_size=size))
     for name in (before if changed else now).values():

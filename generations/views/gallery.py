@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
@@ -83,15 +82,20 @@ def _chips(asked: Filters, user: User, team: Team) -> list[Chip]:
 # -- the tiles --------------------------------------------------------------------------------------------------------
 
 
-def state(pk: int, status: str, clip: str | None, now: datetime) -> str:
-    """What a tile in progress shows, in short: when this changes, it is to be shown anew. Empty for one that has ended.
+def telling(user: User) -> int:
+    """Changes every quarter of a minute: then what a page says of the time to come is told anew.
 
-    What it says of the time to come is told anew every quarter of a minute; not of all tiles at once.
+    At another moment for each person, so that not all open pages come at once.
     """
+    return int(timezone.now().timestamp() + user.pk * 7) // RETOLD % 1000
+
+
+def state(pk: int, status: str, clip: str | None, told: int) -> str:
+    """What a tile in progress shows, in short: when it changes, the tile is shown anew. Empty when it has ended."""
     if status == Status.AWAITING_APPROVAL:
         return f"{pk}-{status[:2]}"
     if status in UNFINISHED or (status == Status.COMPLETED and clip in (None, Clip.State.PENDING)):
-        return f"{pk}-{status[:2]}{int(now.timestamp() + pk * 7) // RETOLD % 1000}"
+        return f"{pk}-{status[:2]}{told}"
     return ""
 
 
@@ -104,7 +108,7 @@ def ratio(generation: Generation) -> str:
     return catalogue.ratio_class(generation.mode, generation.generation_type, generation.params)
 
 
-def dressed(generation: Generation, desk: Desk, fresh: bool = False) -> dict[str, Any]:
+def dressed(generation: Generation, desk: Desk, told: int = 0, fresh: bool = False) -> dict[str, Any]:
     """Everything that one tile shows."""
     clip = getattr(generation, "clip", None)
     return {
@@ -116,7 +120,7 @@ def dressed(generation: Generation, desk: Desk, fresh: bool = False) -> dict[str
         "length": catalogue.length(generation.mode, generation.params),
         "ghost": next((m.media for m in generation.media.all() if m.media), None),
         "fresh": fresh,
-        "state": state(generation.pk, generation.status, clip and clip.state, timezone.now()),
+        "state": state(generation.pk, generation.status, clip and clip.state, told),
     }
 
 
@@ -144,8 +148,8 @@ def page(request: Request) -> HttpResponse:
         return render(request, "gallery/wrong_place.html", context, status=400)
     shown = list(tiles(older, request.user).order_by("-pk")[: PAGE + 1])
     more = shown[PAGE - 1].pk if len(shown) > PAGE else None
-    desk = Desk()
-    context["tiles"] = [dressed(generation, desk) for generation in shown[:PAGE]]
+    desk, told = Desk(), telling(request.user)
+    context["tiles"] = [dressed(generation, desk, told) for generation in shown[:PAGE]]
     context["within"] = asked.url()[1:]  # by which the clip's page knows its neighbours
     context["more"] = more and asked.url(after=asked.place(team, more))
     fragment = request.htmx and place
@@ -203,10 +207,10 @@ def live(request: Request) -> HttpResponse:
     shown = {filters.number(text.partition("-")[0]) or 0: text for text in query.getlist("tile")[:WATCHED]}
     if query.get("team") != str(team.pk):
         return HttpResponse(status=204)  # the page of another team: reloading it leads on
-    asked, since, now = Filters.read(query), filters.number(query.get("newest", "")), timezone.now()
+    asked, since, told = Filters.read(query), filters.number(query.get("newest", "")), telling(request.user)
     rows = access.generations_for(request.user).filter(team=team, pk__in=shown)
-    told = rows.values_list("pk", "status", "clip__state")
-    states = {pk: state(pk, status, clip, now) for pk, status, clip in told}
+    found = rows.values_list("pk", "status", "clip__state")
+    states = {pk: state(pk, status, clip, told) for pk, status, clip in found}
     arrived = asked.apply(request.user, team).filter(pk__gt=since)[:MOST_NEW].count() if since is not None else 0
     watch = Watch(team, asked, since, BUSY if any(states.values()) else IDLE, arrived)
     changed = [pk for pk, now_told in states.items() if now_told != shown[pk]]
@@ -215,5 +219,5 @@ def live(request: Request) -> HttpResponse:
     desk = shared_desk()
     shown_anew = tiles(rows.filter(pk__in=changed), request.user).order_by("-pk") if changed else []
     context: dict[str, Any] = {"watch": watch, "within": asked.url()[1:]}
-    context["tiles"] = [dressed(generation, desk, fresh=True) for generation in shown_anew]
+    context["tiles"] = [dressed(generation, desk, told, fresh=True) for generation in shown_anew]
     return render(request, "gallery/_live.html", context)
