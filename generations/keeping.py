@@ -111,6 +111,7 @@ class Used:
     uploads: int = 0
     upload_bytes: int = 0
     binned_bytes: int = 0  # of clip_bytes
+    damaged: int = 0  # clips, not among `clips`
 
     @property
     def bytes(self) -> int:
@@ -142,6 +143,9 @@ def used_by_people(team: Team) -> list[Used]:
 
 def used_by_teams() -> list[Used]:
     sums = _used("team", Clip.objects.all(), Media.objects.all())
+    broken = Clip.objects.filter(state=Clip.State.DAMAGED).values_list("generation__team")
+    for pk, number in broken.annotate(number=Count("pk")).order_by():
+        sums.setdefault(pk, {})["damaged"] = number
     return _most_first([Used(team, **sums.get(team.pk, {})) for team in Team.objects.all()])
 
 

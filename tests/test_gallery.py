@@ -3,6 +3,7 @@
 import errno
 import uuid
 from datetime import timedelta
+from threading import BoundedSemaphore
 
 import pytest
 from django.core.files.base import ContentFile
@@ -11,6 +12,7 @@ from django.utils import timezone
 
 from generations import ledger
 from generations.models import ApiAccount, Clip, Generation, LedgerEntry, Quote, Status, Submission, User
+from generations.views import media
 from generations.views.media import OPEN_RANGE
 from tests.makers import make_account, make_person
 
@@ -279,6 +281,20 @@ def test_an_empty_file_is_no_error_of_ours(page, mara, asked, status):
     answer = page.get(f"/g/{clip.generation_id}/preview", headers={"Range": asked} if asked else {})
     assert answer.status_code == status
     assert answer["Content-Range" if asked else "Content-Length"] == ("bytes */0" if asked else "0")
+
+
+def test_whole_files_leave_threads_for_pages(page, mara, monkeypatch):
+    path = f"/g/{make_clip(mara).generation_id}/video"
+    monkeypatch.setattr(media, "LONG_BYTES", len(VIDEO) - 1)
+    monkeypatch.setattr(media, "PLACES", BoundedSemaphore(1))
+    slow = page.get(path)
+    refused = page.get(path)
+    assert (slow.status_code, refused.status_code, refused["Retry-After"]) == (200, 503, "10")
+    assert "being downloaded just now" in refused.content.decode()
+    assert page.get(path, headers={"Range": "bytes=0-"}).status_code == 206  # players go on
+    assert page.head(path).status_code == 200
+    assert b"".join(slow.streaming_content) == VIDEO  # and is closed
+    assert page.get(path).status_code == 200
 
 
 def test_a_storage_that_is_away_is_said_and_marks_nothing(page, mara, monkeypatch):

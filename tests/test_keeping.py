@@ -248,6 +248,13 @@ def test_the_storage_page_asks_the_same_number_of_queries_however_much_there_is(
     assert queries() == before
 
 
+def test_an_admin_reads_how_many_clips_of_each_team_are_damaged(client):
+    admin = make_person("admin@example.com", is_staff=True)
+    damage(whole_clip(make_person("far@example.com", team="Southlight")))
+    client.force_login(admin)
+    assert "1 damaged" in client.get("/storage").content.decode()
+
+
 def test_damaged_clips_are_named_on_the_storage_page(page, mara):
     clip = whole_clip(mara, prompt="A heron at dawn")
     lose(clip)

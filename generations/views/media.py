@@ -7,6 +7,7 @@ capped, so that slow viewers give their server thread back quickly.
 import logging
 import re
 from collections.abc import Iterator
+from threading import BoundedSemaphore
 from typing import Any, cast
 
 from django.conf import settings
@@ -33,6 +34,10 @@ from generations.views.gate import Request
 logger = logging.getLogger(__name__)
 
 AWAY = "The storage of the clips does not answer. Nothing is lost; try again in a moment."
+BUSY = "Many files are being downloaded just now. Nothing is lost; try again in a moment."
+#: A whole file over a slow line takes a thread for minutes. So many at once in one process leave threads for pages.
+PLACES = BoundedSemaphore(5)
+LONG_BYTES = 4 * 1024 * 1024
 OPEN_RANGE = 1024 * 1024  # bytes of one answer to "from here on"
 PIECE = 64 * 1024
 BIGGEST_ID = 2**63 - 1
@@ -68,6 +73,21 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
         raise Unsatisfiable
     end = int(last) if last else start + OPEN_RANGE - 1
     return start, min(end, size - 1)
+
+
+class Long:
+    """The bytes of a long answer. Until it is closed it has one of the few places that a process has for these."""
+
+    def __init__(self, pieces: Iterator[bytes]) -> None:
+        self.pieces, self.open = pieces, True
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self.pieces
+
+    def close(self) -> None:
+        if self.open:
+            self.open = False
+            PLACES.release()
 
 
 def _pieces(file: FieldFile, start: int, length: int) -> Iterator[bytes]:
@@ -109,7 +129,13 @@ def send(request: HttpRequest, file: FieldFile, content_type: str, etag: str) ->
     headers["Content-Length"] = str(end - start + 1)
     if wanted:
         headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-    body = iter(()) if request.method == "HEAD" else _pieces(file, start, end - start + 1)
+    body: Iterator[bytes] | Long = iter(())
+    if request.method != "HEAD":
+        body = _pieces(file, start, end - start + 1)
+        if end - start >= LONG_BYTES:
+            if not PLACES.acquire(blocking=False):
+                return HttpResponse(BUSY, status=503, content_type="text/plain", headers={"Retry-After": "10"})
+            body = Long(body)
     return StreamingHttpResponse(body, status=206 if wanted else 200, content_type=content_type, headers=headers)
 
 
