@@ -225,8 +225,10 @@ def close_vote(request: Request, clips: list[Generation]) -> HttpResponse:
 @require_safe
 def compare_with(request: Request, pk: int) -> HttpResponse:
     """Which other clips to put beside this one: of its batch, of the same prompt, else the newest."""
-    mine = get_object_or_404(tiles(access.generations_for(request.user)), pk=pk)
-    others = tiles(access.generations_for(request.user)).filter(team=mine.team_id, clip__state=Clip.State.STORED)
+    mine = get_object_or_404(tiles(access.generations_for(request.user), request.user), pk=pk)
+    others = tiles(access.generations_for(request.user), request.user).filter(
+        team=mine.team_id, clip__state=Clip.State.STORED
+    )
     others = others.exclude(pk=mine.pk).filter(binned_at=None).order_by("-pk")
     groups = []
     if mine.batch_id:
