@@ -37,11 +37,11 @@ ENDED = [status for status in Status if status not in (*UNFINISHED, Status.UNCON
 PLAIN = ("status", "mode", "generation_type", "params", "prompt", "price", "charged", "upstream_id", "upstream_words")
 TIMES = ("created_at", "queued_at", "sent_at", "finished_at", "binned_at")
 CLIP_FACTS = ("size", "sha256", "width", "height", "seconds", "fps", "sound")
-CLIP_FILES = {"video": "file", "poster": "poster", "preview": "preview"}
+CLIP_FILES = {"video": "file"} | {name: name for name in Clip.FILES if name != "file"}
 MEDIA_FACTS = ("kind", "name", "content_type", "size", "width", "height")
 MEDIA_FILES = {"file": "file", "poster": "poster"}
 KINDS = ("image/jpeg", "image/png", "image/webp", "video/mp4", "video/quicktime")
-SUFFIXES = {"video": ".mp4", "poster": ".webp", "preview": "-preview.mp4"}
+SUFFIXES = {"video": ".mp4"} | archive.SUFFIXES
 Told = Callable[[str], None]
 
 

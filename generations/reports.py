@@ -25,6 +25,7 @@ from generations.models import (
     Mark,
     Membership,
     Project,
+    SharedClip,
     Status,
     Team,
     User,
@@ -217,9 +218,9 @@ def unkept(part: Part, today: date) -> Unkept:
 
 
 def _shelved() -> QuerySet[Any, Any]:
-    """The clips that are anybody's favourite, or in a collection."""
+    """The clips that are anybody's favourite, in a collection, or were ever shared by themselves."""
     places = CollectionItem.objects.order_by().values("generation")
-    return Favourite.objects.values("generation").union(places)
+    return Favourite.objects.values("generation").union(places, SharedClip.objects.values("generation"))
 
 
 def _came_back(ready: Part, before: date) -> dict[str, int]:

@@ -11,11 +11,11 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Case, F, Q, Value, When
 from django.utils import timezone
 
 from generations import access, archive, audit
-from generations.models import Clip, Generation, Status, Team, User
+from generations.models import Clip, Generation, Mark, Status, Team, User
 from generations.shelf import Done, count_words
 
 logger = logging.getLogger(__name__)
@@ -60,10 +60,17 @@ def throw(who: User, clips: Sequence[Generation]) -> Done:
 
 
 def restore(who: User, clips: Sequence[Generation]) -> Done:
-    """Back to where it was, with its hearts, tags and collections."""
+    """Back to where it was, with its hearts, tags and collections.
+
+    What the team's rule had thrown away is marked as kept with it: else the rule would throw it away again.
+    """
     done, teams = Done(), {clip.team_id: clip.team for clip in clips}
     rows = Generation.objects.filter(pk__in=[c.pk for c in clips], binned_at__isnull=False, cleared_at=None)
-    _move(who, rows, done, teams.values(), "restored", binned_at=None, binned_by=None)
+    by_the_rule = Q(binned_by=None, mark=Mark.NONE)
+    mark = Case(When(by_the_rule, then=Value(Mark.KEEP.value)), default=F("mark"))
+    marked_by = Case(When(by_the_rule, then=Value(who.pk)), default=F("marked_by"))
+    kept = {"mark": mark, "marked_by": marked_by}
+    _move(who, rows, done, teams.values(), "restored", binned_at=None, binned_by=None, **kept)
     return done
 
 

@@ -8,14 +8,14 @@ from django.core.files.storage import FileSystemStorage
 from django.utils import timezone
 
 from generations import archive, ledger, wastebin
-from generations.models import Clip, CollectionItem, Favourite, Generation, LedgerEntry, Status, User
+from generations.models import Clip, CollectionItem, Favourite, Generation, LedgerEntry, Mark, Status, User
 from tests.makers import make_person
 from tests.pages import text_of
 from tests.test_gallery import make_clip, make_generation
 
 pytestmark = pytest.mark.django_db
 
-BYTES = ["/video", "/download", "/poster", "/preview", "/tile"]
+BYTES = ["/video", "/download", "/poster", "/poster/320", "/preview"]
 
 
 @pytest.fixture
@@ -67,6 +67,21 @@ def test_it_comes_back_as_it_was(page, mara):
     page.post("/clips/restore", {"pick": pk})
     assert page.get(f"/g/{pk}/video").status_code == 200
     assert (Favourite.objects.count(), CollectionItem.objects.count()) == (1, 1)
+
+
+def test_what_the_teams_rule_threw_away_is_kept_once_somebody_takes_it_back(page, mara):
+    clip = make_clip(mara)
+    Generation.objects.filter(pk=clip.generation_id).update(binned_at=timezone.now(), binned_by=None)
+    page.post("/clips/restore", {"pick": [clip.generation_id]})
+    row = Generation.objects.get(pk=clip.generation_id)
+    assert (row.binned_at, row.mark, row.marked_by) == (None, Mark.KEEP, mara)
+
+
+def test_what_a_person_threw_away_comes_back_with_the_mark_it_had(page, mara):
+    clip = make_clip(mara)
+    throw(page, clip)
+    page.post("/clips/restore", {"pick": [clip.generation_id]})
+    assert Generation.objects.get(pk=clip.generation_id).mark == Mark.NONE
 
 
 def test_the_books_do_not_move(page, mara):
