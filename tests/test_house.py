@@ -28,6 +28,7 @@ FLOORS = {
         "accounts",
         "people",
         "sharing",
+        "parcel",
         "uploads",
         "prompts",
         "story",
