@@ -91,7 +91,7 @@ def test_a_link_with_a_password_is_watched_elsewhere_revoked_and_gone(mara: Page
         video = phone.locator("video")
         video.evaluate("v => new Promise(done => { v.onseeked = done; v.currentTime = 3; })")
         phone.get_by_role("button", name="Play").click()
-        phone.wait_for_function("document.querySelector('video').currentTime > 3.2")
+        video.evaluate("v => new Promise(done => { v.ontimeupdate = () => v.currentTime > 3.2 && done(); })")
 
         mara.goto("/share-links")
         expect(mara.locator(".people")).to_contain_text("1 view")
