@@ -113,6 +113,7 @@ def test_the_player_shows_in_the_page_of_a_site_that_the_link_names_and_in_no_ot
     mara.get_by_role("button", name="Make the link").click()
     frame = mara.get_by_label("For the page of http://films.localhost").input_value()
     with opened(browser, dailies, 1440, 900) as context:
+        context.grant_permissions(["local-network-access"])  # of the browser: from a site to this machine
         for site, shown in (("http://films.localhost", True), ("http://thief.localhost", False)):
             context.route(f"{site}/", lambda route: route.fulfill(body=frame, content_type="text/html"))
             page = context.new_page()
