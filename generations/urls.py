@@ -120,6 +120,7 @@ urlpatterns = [
     path("s/<str:token>/unlock", guest.unlock, name="share_unlock"),
     path("s/<str:token>/embed", guest.embed, name="share_embed"),
     path("s/<str:token>/card", guest.card, name="share_card"),
+    path("s/<str:token>/zip", guest.whole, name="share_zip"),
     path("s/<str:token>/<int:place>", guest.clip, name="share_clip"),
     path("s/<str:token>/<int:place>/poster", guest.poster, name="share_poster"),
     path("s/<str:token>/<int:place>/preview", guest.preview, name="share_preview"),

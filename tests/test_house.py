@@ -29,6 +29,7 @@ FLOORS = {
         "accounts",
         "people",
         "sharing",
+        "parcel",
         "uploads",
         "prompts",
         "library",

@@ -186,6 +186,7 @@ TABLE: dict[str, Row] = {
     # share links: whoever has one opens it
     "share": ask(ALL, "shared", **SHARED),
     "share_card": ask(ALL, "shared", **SHARED),
+    "share_zip": ask(ALL, "shared", **SHARED),
     "share_embed": ask(ALL, "shared", **SHARED),
     "share_unlock": do(ALL, "shared", **SHARED),
     "share_clip": ask(ALL, "shared_clip", **SHARED),

@@ -1,8 +1,11 @@
 """Share links: what guests get, what stays hidden from them, and how a link ends."""
 
+import io
+import json
 import re
 import secrets
 import uuid
+import zipfile
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -594,3 +597,42 @@ def test_a_clip_that_an_open_link_shows_is_held_on_to(mara, clip):
     assert not keeping.let_go(clip.team, 90).exists()
     ShareLink.objects.update(revoked_at=timezone.now())
     assert keeping.let_go(clip.team, 90).get() == clip
+
+
+def zip_of(link: str) -> zipfile.ZipFile:
+    answer = guest().get(f"{link}/zip")
+    assert isinstance(answer, StreamingHttpResponse)
+    return zipfile.ZipFile(io.BytesIO(answer.getvalue()))
+
+
+def test_the_zip_has_every_clip_and_tells_no_more_than_the_page(mara, clip):
+    plain = zip_of(shared(mara, clip, make_clip(mara), may_download="on"))
+    assert plain.testzip() is None
+    assert plain.namelist() == ["clip-1.mp4", "clip-2.mp4", "clips.json"]
+    assert plain.read("clip-2.mp4") == VIDEO
+    assert json.loads(plain.read("clips.json")) == [{"file": "clip-1.mp4"}, {"file": "clip-2.mp4"}]
+    told = zip_of(shared(mara, clip, may_download="on", shows_prompt="on", shows_price="on", shows_author="on"))
+    assert json.loads(told.read("clips.json")) == [
+        {"file": "clip-1.mp4", "prompt": PROMPT, "credits": PRICE, "by": AUTHOR}
+    ]
+
+
+def test_a_zip_under_way_stops_when_its_link_ends(mara, clip):
+    link = shared(mara, clip, make_clip(mara), may_download="on")
+    answer = guest().get(f"{link}/zip")
+    assert isinstance(answer, StreamingHttpResponse)
+    pieces = iter(answer)
+    sent = next(pieces)
+    ShareLink.objects.update(revoked_at=timezone.now())
+    assert VIDEO in sent
+    assert VIDEO not in b"".join(pieces)
+    answer.close()
+
+
+def test_one_zip_of_a_link_at_a_time(mara, clip):
+    link = shared(mara, clip, may_download="on")
+    first = guest().get(f"{link}/zip")
+    assert status_of(guest(), f"{link}/zip") == 429
+    assert isinstance(first, StreamingHttpResponse)
+    first.getvalue()
+    assert status_of(guest(), f"{link}/zip") == 200

@@ -91,7 +91,7 @@ def test_a_link_with_a_password_is_watched_elsewhere_revoked_and_gone(mara: Page
         video = phone.locator("video")
         video.evaluate("v => new Promise(done => { v.onseeked = done; v.currentTime = 3; })")
         phone.get_by_role("button", name="Play").click()
-        phone.wait_for_function("document.querySelector('video').currentTime > 3.2")
+        video.evaluate("v => new Promise(done => { v.ontimeupdate = () => v.currentTime > 3.2 && done(); })")
 
         mara.goto("/share-links")
         expect(mara.locator(".people")).to_contain_text("1 view")
@@ -113,6 +113,7 @@ def test_the_player_shows_in_the_page_of_a_site_that_the_link_names_and_in_no_ot
     mara.get_by_role("button", name="Make the link").click()
     frame = mara.get_by_label("For the page of http://films.localhost").input_value()
     with opened(browser, dailies, 1440, 900) as context:
+        context.grant_permissions(["local-network-access"])  # of the browser: from a site to this machine
         for site, shown in (("http://films.localhost", True), ("http://thief.localhost", False)):
             context.route(f"{site}/", lambda route: route.fulfill(body=frame, content_type="text/html"))
             page = context.new_page()

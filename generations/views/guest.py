@@ -12,7 +12,7 @@ from functools import partial, wraps
 from typing import Any
 
 from csp.decorators import csp_replace
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils import timezone
@@ -23,7 +23,7 @@ from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_POST, require_safe
 
-from generations import access, catalogue, sharing
+from generations import access, catalogue, parcel, sharing
 from generations.models import ShareLink
 from generations.views.gallery import ratio
 from generations.views.gate import too_many
@@ -343,6 +343,20 @@ def download(request: HttpRequest, link: ShareLink, place: int) -> HttpResponseB
         raise Http404
     number = access.shown_to_guests(link).filter(place__lte=place).count()
     answer = send_clip(request, _shown(link, place).clip)
-    name = f"{slugify(link.title)[:60].strip('-') or 'clip'}-{number}.mp4"
-    answer.headers["Content-Disposition"] = f'attachment; filename="{name}"'
+    answer.headers["Content-Disposition"] = f'attachment; filename="{parcel.name_of(link, number)}"'
     return answer
+
+
+@require_safe
+@for_guests(watching)
+def whole(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
+    """All clips as one zip, where the link allows it."""
+    if not link.may_download or not access.shown_to_guests(link).exists():
+        raise Http404
+    named = {"Content-Disposition": f'attachment; filename="{slugify(link.title)[:60].strip("-") or "clips"}.zip"'}
+    if request.method == "HEAD":
+        return HttpResponse(content_type="application/zip", headers=named)
+    try:
+        return StreamingHttpResponse(parcel.Parcel(link), content_type="application/zip", headers=named)
+    except parcel.CannotPack as no:
+        return _say(request, "Not now", str(no), 429)
