@@ -107,7 +107,7 @@ def _in_chunks(rows: QuerySet[Generation], pks: list[int]) -> Iterator[Generatio
 # -- the stream -------------------------------------------------------------------------------------------------------
 
 
-class _Outlet(io.RawIOBase):
+class Outlet(io.RawIOBase):
     """A file that cannot be sought in and keeps only what was not taken yet."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class _Outlet(io.RawIOBase):
 
 def stream(rows: QuerySet[Generation], pks: list[int], turn: Turn, address: str) -> Generator[bytes, None, None]:
     """The zip, piece by piece. `address` is where Dailies is reached, for the links in the list."""
-    outlet, listed = _Outlet(), []
+    outlet, listed = Outlet(), []
     with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
         for generation in _in_chunks(rows, pks):
             turn.go_on()
@@ -154,7 +154,7 @@ class Stream:
         self._turn.end()
 
 
-def _put(archive: zipfile.ZipFile, outlet: _Outlet, generation: Generation) -> Generator[bytes, None, str]:
+def _put(archive: zipfile.ZipFile, outlet: Outlet, generation: Generation) -> Generator[bytes, None, str]:
     """One clip. Returns what to say of its file; one that is missing breaks nothing."""
     clip = getattr(generation, "clip", None)
     if clip is None or clip.state != Clip.State.STORED:

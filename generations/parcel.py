@@ -1,6 +1,5 @@
 """All clips of a share link as one zip, streamed: never on the disk, never whole in memory, over once the link is."""
 
-import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -11,12 +10,9 @@ from django.db.models import Sum
 from django.utils.text import slugify
 
 from generations import access
+from generations.bundle import LEASE, MOST_BYTES, PIECE, Outlet
 from generations.models import ShareLink
 from generations.words import bytes_words
-
-MOST_BYTES = 20 * 10**9
-LEASE = 600  # seconds without a piece, after which a download counts as ended
-PIECE = 256 * 1024
 
 
 class CannotPack(Exception):
@@ -26,24 +22,6 @@ class CannotPack(Exception):
 def name_of(link: ShareLink, number: int) -> str:
     """What a clip is called as a file: no more than the page says."""
     return f"{slugify(link.title)[:60].strip('-') or 'clip'}-{number}.mp4"
-
-
-class _Outlet(io.RawIOBase):
-    """A file that keeps only what was not taken yet."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-
-    def writable(self) -> bool:
-        return True
-
-    def write(self, part: Any) -> int:
-        self._parts.append(bytes(part))
-        return len(part)
-
-    def take(self) -> bytes:
-        parts, self._parts = self._parts, []
-        return b"".join(parts)
 
 
 class Parcel:
@@ -66,7 +44,7 @@ class Parcel:
         cache.delete(self._turn)
 
     def _stream(self) -> Iterator[bytes]:
-        outlet, listed = _Outlet(), []
+        outlet, listed = Outlet(), []
         rows = access.shown_to_guests(self._link).select_related("clip", "owner")
         with zipfile.ZipFile(outlet, "w", zipfile.ZIP_STORED) as archive:
             for number, generation in enumerate(rows.iterator(50), 1):

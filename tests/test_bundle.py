@@ -4,12 +4,14 @@ import csv
 import io
 import json
 import zipfile
+from threading import BoundedSemaphore
 
 import pytest
 from django.core.files.base import ContentFile
 
 from generations import bundle
 from generations.models import Clip, Generation, User
+from generations.views import media
 from tests.makers import make_person
 from tests.pages import text_of
 from tests.test_gallery import VIDEO, make_clip, make_generation
@@ -143,3 +145,16 @@ def test_what_is_in_the_bin_is_in_no_zip(page, mara):
     clip = make_clip(mara)
     page.post("/clips/bin", {"pick": clip.generation_id})
     assert download(page, clip.generation_id).status_code == 404
+
+
+def test_a_zip_waits_for_one_of_the_places_that_long_downloads_have(page, mara, monkeypatch):
+    clip = make_clip(mara)
+    monkeypatch.setattr(media, "PLACES", BoundedSemaphore(1))
+    media.PLACES.acquire()
+    refused = download(page, clip.generation_id)
+    assert (refused.status_code, "Many files are being downloaded" in text_of(refused)) == (429, True)
+    media.PLACES.release()
+    whole = download(page, clip.generation_id)  # the refusal kept no turn
+    assert opened(whole).testzip() is None
+    whole.close()
+    assert media.PLACES.acquire(blocking=False)

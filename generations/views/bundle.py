@@ -16,6 +16,7 @@ from generations.bundle import Busy, CannotBundle
 from generations.models import Generation
 from generations.shelf import CannotOrganise
 from generations.views.gate import Request
+from generations.views.media import BUSY, Long
 from generations.views.selection import picked
 
 
@@ -23,7 +24,10 @@ def _stream(request: Request, rows: QuerySet[Generation], pks: list[int], name: 
     """Raises CannotBundle."""
     bundle.check_size(rows.filter(pk__in=pks))
     turn = bundle.Turn.take(request.user)
-    pieces = bundle.Stream(rows, pks, turn, f"{request.scheme}://{request.get_host()}")
+    pieces = Long.take(bundle.Stream(rows, pks, turn, f"{request.scheme}://{request.get_host()}"))
+    if pieces is None:
+        turn.end()
+        raise Busy(BUSY)
     answer = StreamingHttpResponse(pieces, content_type="application/zip")
     answer["Content-Disposition"] = f'attachment; filename="{name}-{timezone.localdate().isoformat()}.zip"'
     answer["Cache-Control"] = "private, no-store"

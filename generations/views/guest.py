@@ -27,7 +27,7 @@ from generations import access, catalogue, parcel, sharing
 from generations.models import ShareLink
 from generations.views.gallery import ratio
 from generations.views.gate import too_many
-from generations.views.media import send, send_clip
+from generations.views.media import BUSY, Long, send, send_clip
 from generations.words import makes_previews
 
 View = Callable[..., HttpResponseBase]
@@ -357,6 +357,11 @@ def whole(request: HttpRequest, link: ShareLink) -> HttpResponseBase:
     if request.method == "HEAD":
         return HttpResponse(content_type="application/zip", headers=named)
     try:
-        return StreamingHttpResponse(parcel.Parcel(link), content_type="application/zip", headers=named)
+        zipped = parcel.Parcel(link)
     except parcel.CannotPack as no:
         return _say(request, "Not now", str(no), 429)
+    pieces = Long.take(zipped)
+    if pieces is None:
+        zipped.close()
+        return _say(request, "Not now", BUSY, 429)
+    return StreamingHttpResponse(pieces, content_type="application/zip", headers=named)

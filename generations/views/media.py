@@ -6,7 +6,7 @@ capped, so that slow viewers give their server thread back quickly.
 
 import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from threading import BoundedSemaphore
 from typing import Any, cast
 
@@ -78,16 +78,22 @@ def byte_range(header: str, size: int) -> tuple[int, int] | None:
 class Long:
     """The bytes of a long answer. Until it is closed it has one of the few places that a process has for these."""
 
-    def __init__(self, pieces: Iterator[bytes]) -> None:
+    def __init__(self, pieces: Iterable[bytes]) -> None:
         self.pieces, self.open = pieces, True
 
+    @classmethod
+    def take(cls, pieces: Iterable[bytes]) -> "Long | None":
+        """None: every place is taken."""
+        return cls(pieces) if PLACES.acquire(blocking=False) else None
+
     def __iter__(self) -> Iterator[bytes]:
-        return self.pieces
+        return iter(self.pieces)
 
     def close(self) -> None:
         if self.open:
             self.open = False
             PLACES.release()
+            getattr(self.pieces, "close", bool)()
 
 
 def _pieces(file: FieldFile, start: int, length: int) -> Iterator[bytes]:
@@ -129,13 +135,13 @@ def send(request: HttpRequest, file: FieldFile, content_type: str, etag: str) ->
     headers["Content-Length"] = str(end - start + 1)
     if wanted:
         headers["Content-Range"] = f"bytes {start}-{end}/{size}"
-    body: Iterator[bytes] | Long = iter(())
+    body: Iterable[bytes] | None = ()
     if request.method != "HEAD":
         body = _pieces(file, start, end - start + 1)
         if end - start >= LONG_BYTES:
-            if not PLACES.acquire(blocking=False):
-                return HttpResponse(BUSY, status=503, content_type="text/plain", headers={"Retry-After": "10"})
-            body = Long(body)
+            body = Long.take(body)
+    if body is None:
+        return HttpResponse(BUSY, status=503, content_type="text/plain", headers={"Retry-After": "10"})
     return StreamingHttpResponse(body, status=206 if wanted else 200, content_type=content_type, headers=headers)
 
 
