@@ -30,6 +30,12 @@ def page(client, mara):
     return client
 
 
+@pytest.fixture(autouse=True)
+def places(monkeypatch) -> None:
+    """Answers that a test does not read to their end keep their places."""
+    monkeypatch.setattr(media, "PLACES", BoundedSemaphore(5))
+
+
 def opened(answer) -> zipfile.ZipFile:
     return zipfile.ZipFile(io.BytesIO(b"".join(answer.streaming_content)))
 

@@ -576,6 +576,7 @@ def asked(
             client.force_login(person)
         wrote, sent = connection.connection.total_changes, len(responses.calls)
         answer = getattr(client, method.lower())(reverse(name, args=args) + QUERY.get(name, ""), data)
+        answer.close()  # a zip has a place among the long downloads until then
         said = word(answer)
         if said == "ok" and method == "POST":
             recorded.append(isinstance(person, User) and AuditEntry.objects.filter(who=person).exists())
