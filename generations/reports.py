@@ -220,7 +220,8 @@ def unkept(part: Part, today: date) -> Unkept:
 def _shelved() -> QuerySet[Any, Any]:
     """The clips that are anybody's favourite, in a collection, or were ever shared by themselves."""
     places = CollectionItem.objects.order_by().values("generation")
-    return Favourite.objects.values("generation").union(places, SharedClip.objects.values("generation"))
+    shared = SharedClip.objects.order_by().values("generation")
+    return Favourite.objects.values("generation").union(places, shared)
 
 
 def _came_back(ready: Part, before: date) -> dict[str, int]:
