@@ -35,5 +35,5 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
-        migrations.RunPython(sum_up, migrations.RunPython.noop),
+        migrations.RunPython(sum_up, migrations.RunPython.noop, elidable=True),
     ]

@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
             model_name='promptversion',
             constraint=models.UniqueConstraint(fields=('prompt', 'number'), name='one_version_of_a_number'),
         ),
-        migrations.RunPython(number_what_is_there, migrations.RunPython.noop),
+        migrations.RunPython(number_what_is_there, migrations.RunPython.noop, elidable=True),
         migrations.RemoveField(
             model_name='generation',
             name='from_prompt',

@@ -25,5 +25,5 @@ class Migration(migrations.Migration):
                 fields=["team", "mark", "-id"], condition=models.Q(("mark", ""), _negated=True), name="generations_with_a_mark"
             ),
         ),
-        migrations.RunPython(_prompt_words.keep, _prompt_words.forget),
+        migrations.RunPython(_prompt_words.keep, _prompt_words.forget, elidable=True),
     ]
