@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, F, Q, Value, When
+from django.db.models import BigIntegerField, Case, CharField, F, Q, Value, When
 from django.utils import timezone
 
 from generations import access, archive, audit
@@ -67,8 +67,8 @@ def restore(who: User, clips: Sequence[Generation]) -> Done:
     done, teams = Done(), {clip.team_id: clip.team for clip in clips}
     rows = Generation.objects.filter(pk__in=[c.pk for c in clips], binned_at__isnull=False, cleared_at=None)
     by_the_rule = Q(binned_by=None, mark=Mark.NONE)
-    mark = Case(When(by_the_rule, then=Value(Mark.KEEP.value)), default=F("mark"))
-    marked_by = Case(When(by_the_rule, then=Value(who.pk)), default=F("marked_by"))
+    mark = Case(When(by_the_rule, then=Value(Mark.KEEP.value)), default=F("mark"), output_field=CharField())
+    marked_by = Case(When(by_the_rule, then=Value(who.pk)), default=F("marked_by"), output_field=BigIntegerField())
     kept = {"mark": mark, "marked_by": marked_by}
     _move(who, rows, done, teams.values(), "restored", binned_at=None, binned_by=None, **kept)
     return done

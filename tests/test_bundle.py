@@ -162,5 +162,4 @@ def test_a_zip_waits_for_one_of_the_places_that_long_downloads_have(page, mara, 
     media.PLACES.release()
     whole = download(page, clip.generation_id)  # the refusal kept no turn
     assert opened(whole).testzip() is None
-    whole.close()
     assert media.PLACES.acquire(blocking=False)

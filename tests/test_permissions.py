@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
+from threading import BoundedSemaphore
 from typing import Any
 
 import pytest
@@ -50,9 +51,17 @@ from generations.models import (
     User,
     Webhook,
 )
+from generations.views import media
 from tests.makers import make_account, make_order, make_person, price_is
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("wire")]
+
+
+@pytest.fixture(autouse=True)
+def places_for_all(monkeypatch) -> None:
+    """Answers that nobody reads keep their places among the long downloads."""
+    monkeypatch.setattr(media, "PLACES", BoundedSemaphore(1000))
+
 
 PEOPLE = ("viewer", "member", "manager", "admin")
 NOWHERE = "404 404 404 404"  # "An object of another team is a 404 everywhere."
@@ -576,7 +585,6 @@ def asked(
             client.force_login(person)
         wrote, sent = connection.connection.total_changes, len(responses.calls)
         answer = getattr(client, method.lower())(reverse(name, args=args) + QUERY.get(name, ""), data)
-        answer.close()  # a zip has a place among the long downloads until then
         said = word(answer)
         if said == "ok" and method == "POST":
             recorded.append(isinstance(person, User) and AuditEntry.objects.filter(who=person).exists())
