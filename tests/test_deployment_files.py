@@ -102,7 +102,8 @@ def test_every_queue_is_taken_from_and_downloads_by_the_fetcher_alone() -> None:
     taken = [program[program.index("-Q") + 1] for program in (programs.bell_worker(), programs.fetcher())]
     assert taken == ["dailies", "fetches"] == [queue.name for queue in settings.CELERY_TASK_QUEUES]
     routes = settings.CELERY_TASK_ROUTES
-    assert routes == {tasks.fetch.name: {"queue": "fetches"}}
+    slow = (tasks.fetch, tasks.deliver, tasks.empty_bin)  # each may wait for others' servers
+    assert routes == {task.name: {"queue": "fetches"} for task in slow}
 
 
 def test_the_worker_may_finish_a_paid_request_before_it_is_stopped() -> None:

@@ -165,7 +165,7 @@ def test_no_book_of_this_installation_knows_what_it_cost(exported, settings, tmp
     another_installation(settings, tmp_path)
     call_command("import_team", str(exported))
     assert (LedgerEntry.objects.count(), DaySum.objects.count()) == (0, 0)
-    assert [check.wrong for check in books.check()] == [0] * 5
+    assert [check.wrong for check in books.check()] == [0] * 6
     assert ledger.totals(team=Team.objects.get(), demo=False).spent == 0
     entries = [row.entries for row in Imported.objects.order_by("pk")]
     assert [entry["spent"] for row in entries for entry in row if entry["kind"] == "capture"] == [140, 140, 140]

@@ -143,6 +143,8 @@ def test_the_figures_are_the_sums_of_the_ledger(client, account, mara) -> None:
         "Spent": "460 credits 3 clips, 151 credits each",
         "Held now": "1,000 credits 1 clip under way",
         "Failed": "8 credits 2 failed clips",
+        "Rejected": "0 credits No clip marked so",
+        "Never kept": "0 credits 0 clips: 14 days old, not marked, nobody’s favourite, in no collection, never shared",
         "Quoted": "498 credits 38 less charged",
         "Balance": "12,480 credits shared, read just now",
     }
@@ -615,7 +617,7 @@ def test_what_was_rejected_and_what_nobody_kept_has_its_cost(client, mara, manag
     make_held(mara, 1024, at=timezone.now() - timedelta(days=20))
     assert unkept(look(client, manager, LONG)) == {
         "Rejected": "3 credits 2 clips marked so",
-        "Never kept": "192 credits 2 clips: 14 days old, not marked, nobody’s favourite, in no collection",
+        "Never kept": "192 credits 2 clips: 14 days old, not marked, nobody’s favourite, in no collection, never shared",
     }
 
 
