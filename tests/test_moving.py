@@ -286,7 +286,7 @@ def test_an_export_that_broke_leaves_no_tar(team, tmp_path, monkeypatch):
 def test_an_export_says_what_it_wrote_and_what_it_left_out(team, tmp_path, capsys):
     call_command("export_team", team.name, str(tmp_path / "a.tar"))
     said = capsys.readouterr().out
-    assert said.startswith("4 generations, 1 uploads, 1 collections, 10 files with 6.3 MB in ")
+    assert said.startswith("4 generations, 1 uploads, 1 collections, 13 files with 6.3 MB in ")
     assert "Left out: 1 that have not ended, 0 files that are missing." in said
 
 

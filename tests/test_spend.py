@@ -617,7 +617,8 @@ def test_what_was_rejected_and_what_nobody_kept_has_its_cost(client, mara, manag
     make_held(mara, 1024, at=timezone.now() - timedelta(days=20))
     assert unkept(look(client, manager, LONG)) == {
         "Rejected": "3 credits 2 clips marked so",
-        "Never kept": "192 credits 2 clips: 14 days old, not marked, nobody’s favourite, in no collection, never shared",
+        "Never kept": "192 credits 2 clips: 14 days old, not marked, nobody’s favourite, in no collection, "
+        "never shared",
     }
 
 
