@@ -104,7 +104,9 @@ def scroll_until(page: Page, tiles: int) -> None:
 
 
 def middle_tile(page: Page) -> Locator:
-    place = "() => document.elementFromPoint(640, 400).closest('.tile')?.id"
+    """A tile near the middle: where the scrolling ended, the very middle may be a gap between two rows."""
+    place = """() => [400, 380, 420, 350, 450].map(y => document.elementFromPoint(600, y)?.closest('.tile')?.id)
+        .find(id => id)"""
     return page.locator(f"#{page.wait_for_function(place).json_value()}")
 
 
