@@ -15,7 +15,7 @@ from typing import Any, TypeVar, cast
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Case, Count, F, Max, Q, QuerySet, Sum, Value, When, Window
+from django.db.models import Case, Count, F, Max, OuterRef, Q, QuerySet, Subquery, Sum, Value, When, Window
 from django.db.models.functions import Coalesce, RowNumber
 from django.utils import timezone
 
@@ -33,6 +33,7 @@ from generations.models import (
     Status,
     Submission,
     Team,
+    User,
 )
 from generations.models.fields import Secret
 from generations.veevid import (
@@ -371,6 +372,9 @@ def _for_account(account: ApiAccount) -> QuerySet[Generation]:
 
 # -- what is due ------------------------------------------------------------------------------------------------------
 
+InLine = tuple[int, int, datetime, int, int]
+IN_LINE = ("pk", "owner_id", "queued_at", "team_id", "price")
+
 
 @dataclass(frozen=True)
 class Due:
@@ -448,11 +452,12 @@ def next_on(account: ApiAccount, now: datetime | None = None) -> Due:
 
 def _sendable(demo: bool, asked: Iterable[ApiAccount], now: datetime) -> dict[int, int]:
     """Who goes out now: the first of the line, each with an account that is free for it."""
-    everyone = list(asked) if queued(demo, now).exists() else []
+    everyone = list(asked) if _unannounced(demo, now).exists() else []
     why = lanes(everyone, now)
     told = now - HEARD_FOR
     free = [a for a in everyone if not why[a.pk] and (a.announced_at is None or a.announced_at <= told)]
-    first = {row[0]: row for row in _first_of_each(demo, now, len(free))} if free else {}
+    rows = _first_for(free[0], now) if len(free) == 1 else _first_of_each(demo, now, len(free)) if free else []
+    first = {row[0]: row for row in rows}
     chosen: dict[int, int] = {}
     for pk in in_turn((row[:3] for row in first.values()), _under_way(demo)):
         _, _, _, team, price = first[pk]
@@ -465,15 +470,29 @@ def _sendable(demo: bool, asked: Iterable[ApiAccount], now: datetime) -> dict[in
     return chosen
 
 
-def _first_of_each(demo: bool, now: datetime, most: int) -> list[tuple[int, int, datetime, int, int]]:
-    """The first `most` that each person has in the line for each team: generation, person, queued at, team, price.
+def _unannounced(demo: bool, now: datetime) -> QuerySet[Generation]:
+    """What waits, without those that were announced for one account a moment ago: another would only find them gone."""
+    return queued(demo, now).filter(Q(announced_at=None) | Q(announced_at__lte=now - HEARD_FOR))
+
+
+def _first_for(account: ApiAccount, now: datetime) -> list[InLine]:
+    """The first that each person has in the line for this account: a glance into the index for each person."""
+    mine = _unannounced(account.demo, now).filter(owner=OuterRef("pk")).order_by("queued_at", "pk")
+    if account.team_id:
+        mine = mine.filter(team=account.team_id)
+    first = User.objects.values_list(Subquery(mine.values("pk")[:1]), flat=True)
+    return list(Generation.objects.filter(pk__in=[pk for pk in first if pk]).values_list(*IN_LINE))
+
+
+def _first_of_each(demo: bool, now: datetime, most: int) -> list[InLine]:
+    """The first `most` that each person has in the line for each team.
 
     Nobody gets more than that at once, so a long line is not read to its end.
     """
     order = (F("queued_at").asc(), F("pk").asc())
     place = Window(RowNumber(), partition_by=[F("owner_id"), F("team_id")], order_by=order)
-    rows = queued(demo, now).annotate(place=place).filter(place__lte=most)
-    return list(rows.values_list("pk", "owner_id", "queued_at", "team_id", "price"))
+    rows = _unannounced(demo, now).annotate(place=place).filter(place__lte=most)
+    return list(rows.values_list(*IN_LINE))
 
 
 def due(now: datetime | None = None) -> Due:
@@ -497,14 +516,15 @@ def _unheard(rows: QuerySet[Any], when: str, now: datetime) -> list[int]:
 
 def announced(rung: Due) -> None:
     """Notes that bells were rung for these. A bell that gets lost is rung again when its time is over."""
-    said = ((ApiAccount, rung.send.values()), (Generation, rung.look), (Clip, rung.fetch))
+    said = ((ApiAccount, rung.send.values()), (Generation, [*rung.send, *rung.look]), (Clip, rung.fetch))
     for model, pks in said:
         if pks:
             model.objects.filter(pk__in=list(pks)).update(announced_at=timezone.now())
 
 
-def heard(account: int) -> None:
-    """A worker is about to submit with this account: what follows may be announced again."""
+def heard(generation: int, account: int) -> None:
+    """A worker has tried to send this: what became free, or is free still, may be announced again."""
+    Generation.objects.filter(pk=generation, status=Status.QUEUED).update(announced_at=None)
     ApiAccount.objects.filter(pk=account).update(announced_at=None)
 
 

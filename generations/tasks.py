@@ -89,8 +89,9 @@ def forget() -> None:
 
 @shared_task
 def submit(pk: int, account: int | None = None) -> None:
-    dispatch.heard(account or 0)
-    if sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account):
+    sent = sending.submit(pk, f"{socket.gethostname()}:{os.getpid()}", account)
+    dispatch.heard(pk, account or 0)  # not before: until the lane is taken it would be announced once more
+    if sent:
         _announce_next(account)  # one that found nothing rings no more, or bells would multiply
 
 

@@ -8,7 +8,7 @@ import pytest
 import responses
 from django.utils import timezone
 
-from generations import lifecycle, sending, tasks
+from generations import dispatch, lifecycle, sending, tasks
 from generations.models import ApiAccount, Clip, Generation, Status
 from tests.makers import CLIP_URL, accepts, confirmed, make_account, make_person, sent_to, status_is
 from veevid_site import celery_app
@@ -81,9 +81,35 @@ def test_a_submission_whose_bell_was_lost_is_announced_again() -> None:
     generation = confirmed(make_person())
     tasks.tick()
     rung()
-    ApiAccount.objects.update(announced_at=timezone.now() - timedelta(seconds=tasks.SOON["expires"]))
+    for model in (ApiAccount, Generation):
+        model.objects.update(announced_at=timezone.now() - timedelta(seconds=tasks.SOON["expires"]))
     tasks.tick()
     assert rung() == [("submit", [generation.pk, account.pk])]
+
+
+def test_an_account_that_gets_free_is_not_sent_to_a_clip_that_was_announced_for_another() -> None:
+    first, second = make_account(), make_account("vv_sk_of_another_account_1")
+    person = make_person()
+    on_its_way, following = confirmed(person), confirmed(person)
+    dispatch.announced(dispatch.next_on(first))
+    assert dispatch.next_on(second).send == {following.pk: second.pk}
+    dispatch.heard(on_its_way.pk, first.pk)  # it could not be sent
+    assert dispatch.next_on(second).send == {on_its_way.pk: second.pk}
+
+
+def test_an_account_is_not_announced_again_while_a_worker_takes_its_lane(monkeypatch) -> None:
+    account, person = make_account(), make_person()
+    first, _ = confirmed(person), confirmed(person)
+    tasks.tick()
+    rung()
+
+    def not_sent(*args: object) -> bool:
+        tasks.tick()
+        return False
+
+    monkeypatch.setattr(sending, "submit", not_sent)
+    tasks.submit(first.pk, account.pk)
+    assert rung() == []
 
 
 def test_a_submission_that_was_cancelled_meanwhile_leaves_its_account_to_the_next() -> None:

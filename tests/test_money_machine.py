@@ -33,12 +33,13 @@ from hypothesis.stateful import (
 )
 from urllib3.exceptions import NewConnectionError
 
-from generations import approvals, books, budgets, forecast, lifecycle, reconcile, sending, steering
+from generations import approvals, books, budgets, forecast, ledger, lifecycle, reconcile, sending, steering
 from generations.models import (
     ApprovalRule,
     Budget,
     Decision,
     Generation,
+    LedgerEntry,
     Project,
     Quote,
     Status,
@@ -259,6 +260,8 @@ class Money(RuleBasedStateMachine):
         self.history: list[tuple[Any, ...]] = []
         self.decided: list[int] = []  # parked once
         self.honest = True  # nobody decided otherwise than it was upstream
+        self.came_back: Counter[int] = Counter()  # generation: what was refunded of it
+        self.rises = 0  # how often upstream gave something back
         self.book = Book.read()
 
     def teardown(self) -> None:
@@ -557,6 +560,34 @@ class Money(RuleBasedStateMachine):
         self.submit(which, "accepted")
         self._look(self._get(pk), word, change)
 
+    @precondition(lambda self: self._charged())
+    @rule(which=st.integers(0, 20), told=st.booleans())
+    def refund(self, which: int, told: bool) -> None:
+        """Upstream gives the whole charge of a clip back, and an admin says whose it was (`told`), or nobody does."""
+        charged = self._charged()
+        generation = self._get(charged[which % len(charged)])
+        account = generation.account
+        assert account is not None
+        for given in (0, self.book.spent[generation.pk]):  # a reading before, and one after
+            self.vendor.clock.shift(100)
+            self.vendor.balance += given
+            books.read(account)
+            books.compare()
+        self.rises += 1
+        rise = LedgerEntry.objects.filter(kind=LedgerEntry.Kind.TOPUP).last()
+        if not told or rise is None or generation not in books.refundable(rise, books.left_of(rise)):
+            return
+        books.refund(rise, generation, self.managers[2])
+        self.came_back[generation.pk] += self.book.spent[generation.pk]
+        tally["refunded"] += 1
+        with pytest.raises(ledger.NotRefundable):
+            books.refund(rise, generation, self.managers[2])
+
+    def _charged(self) -> list[int]:
+        """What ended with a charge that was not given back."""
+        rows = self.book.generations.values()
+        return [row.pk for row in rows if row.status in (Status.COMPLETED, Status.FAILED) and self.book.spent[row.pk]]
+
     @rule(seconds=st.sampled_from([10, 200, 700, 3600, DAY, 3 * DAY, 8 * DAY, 32 * DAY]))
     def time_passes(self, seconds: int) -> None:
         """And Dailies does what it does by itself."""
@@ -581,7 +612,8 @@ class Money(RuleBasedStateMachine):
         self._sums_of_the_days()
         self._hard_budgets()
         if self.honest:
-            assert not self.book.kinds[None], "spent outside of Dailies?"
+            assert not self.book.kinds[None]["outside"], "spent outside of Dailies?"
+            assert self.book.kinds[None]["topup"] <= self.rises, "topped up?"
 
     def _nothing_was_rewritten(self) -> None:
         assert self.book.entries[: len(self.history)] == self.history
@@ -595,7 +627,8 @@ class Money(RuleBasedStateMachine):
             assert kinds["hold"] == 1
             assert kinds["capture"] + kinds["release"] == int(ended), f"{row.status}: {kinds}"
             assert held == (0 if ended else row.price), f"{row.status}: {held} held of {row.price}"
-            assert self.book.spent[pk] == (row.charged or 0), "spent is not what was charged"
+            assert kinds["refund"] == int(pk in self.came_back)
+            assert self.book.spent[pk] == (row.charged or 0) - self.came_back[pk], "spent is not what was charged"
             assert (pk in waiting) == (row.status == Status.AWAITING_APPROVAL)
 
     def _sums_of_the_days(self) -> None:

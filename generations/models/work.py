@@ -163,7 +163,7 @@ class Generation(models.Model):
     wait_why = models.CharField(max_length=20, blank=True)
     not_before = models.DateTimeField(null=True)
     next_look_at = models.DateTimeField(null=True)
-    announced_at = models.DateTimeField(null=True, help_text="When a worker was last told that a look is due.")
+    announced_at = models.DateTimeField(null=True, help_text="When a worker was last told of it.")
     looks = models.PositiveIntegerField(default=0)
     looks_unanswered = models.PositiveIntegerField(default=0, help_text="In a row.")
 
@@ -189,6 +189,9 @@ class Generation(models.Model):
             models.Index(fields=["status", "-finished_at"]),
             models.Index(fields=["account", "finished_at"]),
             models.Index(fields=["owner", "-id"]),
+            models.Index(
+                fields=["owner", "queued_at", "id"], condition=models.Q(status="QUEUED"), name="generations_in_line"
+            ),
             models.Index(fields=["project", "-id"]),
             models.Index(  # what decided clips cost, without their rows
                 fields=["day", "team", "owner", "project", "mode", "quote", "mark", "charged"],
