@@ -32,6 +32,8 @@ PAGES = {
     "several": "/new/several?model=kling-3&model=veo3&prompt=A+{animal}+in+the+snow",
     "compare-wrong": "/compare?ids=1",
     "models-by-wins": "/compare/models",
+    "collections": "/collections",
+    "bin": "/bin",
     "queue": "/queue",
     "spend-team": "/spend?view=team",
     "spend-by-status": "/spend?view=team&by=status",

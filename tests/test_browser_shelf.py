@@ -172,7 +172,7 @@ def tab_to(page: Page, name: str) -> None:
     raise AssertionError(f"Tab does not lead to {name}")
 
 
-def test_from_the_idea_to_the_gallery_with_keys_alone(page: Page):
+def test_from_the_idea_to_the_comparison_with_keys_alone(page: Page):
     tab_to(page, "Create")
     page.keyboard.press("Enter")
     page.wait_for_url(re.compile("/new"))
@@ -187,3 +187,16 @@ def test_from_the_idea_to_the_gallery_with_keys_alone(page: Page):
     expect(page.locator(".tile").first).to_contain_text("Aurora over a black lake")
     page.keyboard.press("ArrowRight")
     assert "Aurora over a black lake" in focused(page)
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    page.keyboard.press("Shift+ArrowRight")
+    expect(page.locator("[data-sum]")).to_contain_text("2 selected")
+    tab_to(page, "Compare")
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile("/compare"))
+    tab_to(page, "Play all")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("button", name="Pause all")).to_be_visible()
+    tab_to(page, "Pick as winner")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Winner", exact=True).first).to_be_visible()
