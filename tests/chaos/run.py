@@ -192,7 +192,7 @@ class Chaos:
                 self.simulator.control("key", {"key": key, "account": f"a{number}"})
         manage(self.dailies.env, "shell", "-v0", "-c", SETUP.format(keys=keys, exclusive=self.exclusive), seconds=120)
         broker_url = self.redis.url or f"redis+socket://{data / 'broker.sock'}"
-        self.bell = Celery("chaos", broker=broker_url)
+        self.bell = Celery("chaos", broker=broker_url, set_as_current=False)  # else bells of later tests hang here
         self.bell.conf.update(task_default_queue="dailies", broker_transport_options={"socket_timeout": 2})
         for name in ("worker1", "worker2", "beat1", *(["beat2"] if "beats" in self.with_ else [])):
             self.start_program(name)
