@@ -21,7 +21,7 @@ import datetime, io, json, uuid
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.utils import timezone
 from PIL import Image
-from generations import accounts, catalogue, comparisons, ledger, notify, prompts, uploads, webhooks
+from generations import accounts, catalogue, comparisons, ledger, notify, prompts, shelf, uploads, wastebin, webhooks
 from generations.models import (
     ApiAccount, Approval, ApprovalRule, Batch, Budget, Clip, Forecast, Generation, GenerationMedia, Membership, Project,
     Quote, Status, Submission, User)
@@ -112,6 +112,17 @@ for position, row in enumerate([*clips[:3], failed]):
 comparisons.pick(clips[:3], mara, clips[1].pk, None)
 comparisons.open_vote(clips[3:], mara)
 made |= {"batch": batch.pk, "compared": [clip.pk for clip in clips[:3]], "voted on": [clip.pk for clip in clips[3:]]}
+chosen = shelf.make(mara, team, "Alpine launch", False)
+shelf.add(mara, clips, chosen)
+shelf.make(jonas, team, "Nothing yet", False)
+shelf.tag(mara, clips, ["dune", "golden hour"])
+shelf.favour(mara, clips[:2], True)
+shelf.mark(mara, clips[2:3], "keep")
+thrown = make("COMPLETED", "A lone walker, thrown away", upstream_id="vg_thrown", charged=1250, **done)
+Clip.objects.create(generation=thrown, state="STORED", source_url="", file=file, size=8, stored_at=now)
+settle(thrown, 1250)
+wastebin.throw(mara, [thrown])
+made["collection"] = chosen.pk
 for number, size in enumerate([(1280, 720), (720, 1280), (800, 800)]):
     data = io.BytesIO()
     Image.linear_gradient("L").resize(size).convert("RGB").save(data, "JPEG")
@@ -193,7 +204,9 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     paths |= {"compare, blind": f"/compare?ids={side_by_side['voted on']}", "compare, wrong": "/compare?ids=1"}
     paths |= {"compare with": f"/g/{rows['ready']}/compare", "models by wins": "/compare/models"}
     paths |= {"several": "/new/several?model=kling-3&model=wan-2-6&prompt=A+{animal}+in+the+snow"}
-    clips = {name: pk for name, pk in rows.items() if name not in ("prompt", "batch", *side_by_side)}
+    paths |= {"collections": "/collections", "a collection": f"/collections/{rows['collection']}", "bin": "/bin"}
+    paths |= {"gallery, filtered": "/?tag=dune&favourite=1&show=mine", "gallery, wrong place": "/?after=x"}
+    clips = {name: pk for name, pk in rows.items() if name not in ("prompt", "batch", "collection", *side_by_side)}
     paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in clips.items()}
     for name, path in paths.items():
         page.goto(path)
@@ -204,6 +217,11 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     yield "filter menu"
     page.locator(".topbar .menu > summary:visible, .tabbar .menu > summary:visible").click()
     yield "account menu"
+    page.goto("/?status=ready")
+    page.get_by_role("button", name="Select", exact=True).click()
+    page.locator(".gallery .tile-link").first.click()
+    page.locator("#pick").wait_for()
+    yield "gallery, choosing"
     page.goto("/new")
     page.get_by_role("button", name="Review").locator("visible=true").click()
     page.get_by_text("Write a prompt").wait_for()
