@@ -202,3 +202,10 @@ def test_a_confirmation_made_before_the_account_was_reserved_asks_again(common, 
         lifecycle.confirm(luc, sealed)
     assert not Generation.objects.exists()
     assert not LedgerEntry.objects.exists()
+
+
+def test_who_waits_in_two_teams_does_not_keep_a_teams_own_account_idle(reserved, mara, luc):
+    elsewhere, here = confirmed(mara), confirmed(mara)
+    Generation.objects.filter(pk=elsewhere.pk).update(team=luc.teams.get())
+    reserved.refresh_from_db()
+    assert dispatch.next_on(reserved).send == {here.pk: reserved.pk}
