@@ -204,7 +204,7 @@ def test_a_confirmation_made_before_the_account_was_reserved_asks_again(common, 
     assert not LedgerEntry.objects.exists()
 
 
-def test_who_waits_in_two_teams_does_not_keep_a_teams_own_account_idle(reserved, mara, luc):
+def test_who_waits_in_two_teams_does_not_keep_a_teams_own_account_idle(common, reserved, mara, luc):
     elsewhere, here = confirmed(mara), confirmed(mara)
     Generation.objects.filter(pk=elsewhere.pk).update(team=luc.teams.get())
     reserved.refresh_from_db()
