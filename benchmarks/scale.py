@@ -2,6 +2,7 @@
 
 `python -m benchmarks.scale --accounts 100` lets every account be used as far as its 200 requests an hour allow.
 `--speed` shortens the renderings, so that more requests are wanted in a short run; each answer takes `--latency`.
+The accounts begin within `--spread` seconds, as those of many teams would; 0 has them all begin, and stay, in step.
 
 The lag is measured from outside. Of a look: from the moment it was due (a trigger of this benchmark's own writes that
 down when the row is taken) to its request. Of a submission: from the moment the account could take one (a slot and the
@@ -25,7 +26,6 @@ from tests.servers import manage
 from tests.stack import Dailies, Simulator
 
 SLOTS = 3
-WARM_UP = 60  # seconds that are not measured
 MODELS = ("veo3", "grok-imagine", "seedance-1.5-pro", "kling-3", "ltx-2-3", "kling-2-6", "sora2-stable", "wan-2-6")
 TRIGGER = """
 CREATE TABLE bench_look (generation bigint, due timestamptz, taken timestamptz);
@@ -59,6 +59,18 @@ for number in range(len(models), {clips}):  # copies, since confirming so many t
     ledger.hold(copy)
 print(json.dumps(1))
 """
+STAGGER = """
+import json, random
+from datetime import timedelta
+from django.utils import timezone
+from generations.models import ApiAccount
+
+random.seed(1)
+for account in ApiAccount.objects.filter(demo=False):
+    begins = timezone.now() + timedelta(seconds=random.random() * {spread})
+    ApiAccount.objects.filter(pk=account.pk).update(wait_until=begins, wait_why="busy")
+print(json.dumps(1))
+"""
 TICK = """
 import json, time
 from django.db import connection
@@ -86,13 +98,14 @@ def main() -> None:
     with system("postgres", "--speed", str(given.speed), "--balance", "100000000") as all_of_it:
         dailies, simulator = all_of_it.dailies, all_of_it.simulator
         prepare(dailies, simulator, given)
+        dailies.python(STAGGER.format(spread=given.spread))
         dailies.start_beat()
         for _ in range(given.workers):
             dailies.start_worker(given.concurrency, queues="dailies")
         if given.fetchers:
             dailies.start_fetcher(given.fetchers)
-        say(f"{given.accounts} accounts, {given.clips} clips wait. The first {WARM_UP} s are not measured …")
-        time.sleep(WARM_UP)
+        say(f"{given.accounts} accounts, {given.clips} clips wait. The first {given.warm_up:g} s are not measured …")
+        time.sleep(given.warm_up)
         began, counted, used = time.time(), ask(dailies, COUNTERS)[0], costs(all_of_it.processes)
         while (left := began + given.minutes * 60 - time.time()) > 0:
             time.sleep(min(60.0, left))
@@ -108,6 +121,8 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--accounts", type=int, default=100)
     parser.add_argument("--minutes", type=float, default=10)
+    parser.add_argument("--warm-up", type=float, default=240, help="seconds that are not measured")
+    parser.add_argument("--spread", type=float, default=180, help="seconds over which the accounts begin, by chance")
     parser.add_argument("--speed", type=float, default=1.0, help="of the renderings; 1: 60 to 180 s")
     parser.add_argument("--latency", type=float, default=0.3, help="seconds that upstream takes for each answer")
     parser.add_argument("--workers", type=int, default=1, help="worker programs")
@@ -138,7 +153,10 @@ def requests(simulator: Simulator, began: float) -> list[dict[str, Any]]:
 # -- the lags ---------------------------------------------------------------------------------------------------------
 
 
-def look_lags(dailies: Dailies, began: float) -> list[float]:
+Lags = list[tuple[float, float]]  # (when, seconds)
+
+
+def look_lags(dailies: Dailies, began: float) -> Lags:
     """From when each look was due to its request's row."""
     calls: dict[int, list[float]] = defaultdict(list)
     for pk, at in ask(dailies, "SELECT generation_id, at FROM generations_apicall WHERE kind = 'status' ORDER BY at"):
@@ -147,11 +165,11 @@ def look_lags(dailies: Dailies, began: float) -> list[float]:
     for pk, due, taken in ask(dailies, "SELECT generation, due, taken FROM bench_look"):
         later = bisect_left(calls[pk], taken.timestamp())
         if taken.timestamp() > began and later < len(calls[pk]) and calls[pk][later] < taken.timestamp() + 25:
-            lags.append(calls[pk][later] - due.timestamp())
+            lags.append((calls[pk][later], calls[pk][later] - due.timestamp()))
     return lags
 
 
-def submission_lags(dailies: Dailies, began: float) -> list[float]:
+def submission_lags(dailies: Dailies, began: float) -> Lags:
     """From when an account could take one more (a slot and the lane free) to its next submission's row."""
     held = defaultdict(list)  # account -> (from, until) that a generation held a slot
     for account, sent, ended in ask(dailies, "SELECT account_id, sent_at, finished_at FROM generations_generation"
@@ -164,7 +182,7 @@ def submission_lags(dailies: Dailies, began: float) -> list[float]:
     for account, spans in sent_at.items():
         for (_, answered), (at, _) in pairwise(sorted(spans)):
             if at > began:
-                lags.append(at - max(answered, slot_free(held[account], at)))
+                lags.append((at, at - max(answered, slot_free(held[account], at))))
     return lags
 
 
@@ -199,7 +217,7 @@ def report(
         ("accounts", f"{given.accounts}, renderings {given.speed:g} times as fast, answers after {given.latency:g} s"),
         ("machine", f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"),
         ("workers", f"{given.workers} of {given.concurrency} processes, {given.fetchers} threads that fetch"),
-        ("ran", f"{hours * 60:.1f} min after {WARM_UP} s"),
+        ("ran", f"{hours * 60:.1f} min after {given.warm_up:g} s, accounts began within {given.spread:g} s"),
         ("requests", f"{len(journal)}: {len(journal) / hours:,.0f} an hour"),
         ("answers 429", str(sum(row["status"] == 429 for row in journal))),
         ("limits exceeded", str(limits["exceeded"] or "none")),
@@ -216,9 +234,16 @@ def report(
     say()
     for name, words in rows:
         say(f"{name:<20} {words}")
+    say("\nminute by minute: requests, p95 of the looks' lag, of the submissions'")
+    for minute in range(round((ended - began) / 60)):
+        since, until = began + 60 * minute, began + 60 * (minute + 1)
+        sent_then = sum(since <= row["at"] < until for row in journal)
+        then = [quantile([lag for at, lag in lags if since <= at < until], 0.95) for lags in (looks, submissions)]
+        say(f"{minute + 1:>4} {sent_then:>6} {then[0]:>8.2f} s {then[1]:>8.2f} s")
 
 
-def lag_in_words(lags: list[float]) -> str:
+def lag_in_words(measured: Lags) -> str:
+    lags = [lag for _, lag in measured]
     return (
         f"mean {mean(lags):.2f} s, p95 {quantile(lags, 0.95):.2f} s, most {max(lags, default=0):.2f} s, of {len(lags)}"
     )

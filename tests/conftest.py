@@ -15,6 +15,7 @@ import django
 import pytest
 import responses
 from django.conf import settings
+from django.core.cache import caches
 from playwright.sync_api import Browser, sync_playwright
 
 from scripts.test_tools import find_chromium, find_postgres, find_redis
@@ -114,6 +115,11 @@ def only_this_machine() -> Iterator[None]:
     patch.setattr(socket, "getaddrinfo", guarded_getaddrinfo)
     yield
     patch.undo()
+
+
+@pytest.fixture(autouse=True)
+def nothing_drawn_by_another_test() -> None:
+    caches["near"].clear()
 
 
 @pytest.fixture(autouse=True)

@@ -6,11 +6,13 @@ from urllib.parse import urlencode
 
 import pytest
 from django.db import connection
+from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from generations import story
 from generations.models import Clip, Generation, Mark, Status, User
+from generations.views.gallery import SLOT, busy_pace
 from tests.makers import make_person
 from tests.test_gallery import make_clip, make_generation
 
@@ -105,6 +107,86 @@ def test_the_time_to_come_is_told_anew_now_and_then(page, mara, monkeypatch):
     monkeypatch.setattr("generations.views.gallery.RETOLD", 10**9)
     assert changed(opened.ask()) == [working.pk]
     assert opened.ask().status_code == 204
+
+
+def test_a_tile_in_progress_is_drawn_once_for_all_who_ask(page, mara):
+    working = make_generation(mara, Status.QUEUED)
+    luc = Client()
+    luc.force_login(make_person("luc@example.com"))
+    first, second = Open(page), Open(luc)
+    Generation.objects.filter(pk=working.pk).update(status=Status.PROCESSING, sent_at=timezone.now())
+    with CaptureQueriesContext(connection) as drawing:
+        drawn = first.ask()
+    with CaptureQueriesContext(connection) as repeating:
+        repeated = second.ask()
+    assert changed(drawn) == changed(repeated) == [working.pk]
+    assert len(repeating) < len(drawing)
+    assert not any('"prompt"' in query["sql"] for query in repeating)
+
+
+def test_what_was_drawn_for_one_team_is_not_shown_to_another(page, mara):
+    working = make_generation(mara, Status.QUEUED)
+    own = Open(page)
+    Generation.objects.filter(pk=working.pk).update(status=Status.PROCESSING, sent_at=timezone.now())
+    assert changed(own.ask()) == [working.pk]
+    stranger = Client()
+    stranger.force_login(make_person("zoe@example.com", team="Elsewhere"))
+    other = Open(stranger)
+    other.tiles = {str(working.pk): f"{working.pk}-QU0"}
+    assert other.ask().status_code == 204
+
+
+def test_a_viewer_is_not_offered_to_share_a_clip_that_came(page, mara):
+    clip = make_clip(mara)
+    Clip.objects.update(state=Clip.State.PENDING)
+    viewer = Client()
+    viewer.force_login(make_person("vera@example.com", role="viewer"))
+    watching, making = Open(viewer), Open(page)
+    Clip.objects.update(state=Clip.State.STORED)
+    share = f"?g={clip.generation_id}"
+    assert share in making.ask().content.decode()
+    assert share not in watching.ask().content.decode()
+
+
+def test_a_heart_is_shown_to_whom_it_belongs_on_a_clip_that_came(page, mara):
+    clip = make_clip(mara)
+    Clip.objects.update(state=Clip.State.PENDING)
+    luc = Client()
+    luc.force_login(make_person("luc@example.com"))
+    without, own = Open(luc), Open(page)
+    mara.favourites.create(generation=clip.generation)
+    Clip.objects.update(state=Clip.State.STORED)
+    assert 'aria-pressed="false"' in without.ask().content.decode()
+    assert 'aria-pressed="true"' in own.ask().content.decode()
+
+
+@pytest.fixture
+def clock(monkeypatch) -> list[float]:
+    """The time by which questions are counted: its one number can be set."""
+    now = [1_000_000.0]
+    monkeypatch.setattr("generations.views.gallery.time", lambda: now[0])
+    return now
+
+
+@pytest.mark.parametrize(("pages", "pace"), [(1, 3), (80, 3), (81, 6), (200, 9), (1000, 12)])
+def test_the_more_pages_are_open_the_less_often_each_asks(clock, pages, pace):
+    for _ in range(pages * SLOT // 3):
+        busy_pace("3")
+    clock[0] += SLOT
+    assert busy_pace("3") == pace
+    clock[0] += 2 * SLOT
+    assert busy_pace("12") == 3, "they are gone"
+
+
+def test_an_open_page_is_told_the_new_pace(page, mara, clock):
+    make_generation(mara, Status.PROCESSING, sent_at=timezone.now())
+    opened = Open(page)
+    for _ in range(200):
+        busy_pace("3")
+    clock[0] += SLOT
+    assert opened.ask().status_code == 200
+    assert opened.pace == "6"
+    assert opened.ask().status_code == 204, "the same pace is not told twice"
 
 
 def test_a_page_asks_often_only_while_it_shows_work_in_progress(page, mara):

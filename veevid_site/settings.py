@@ -146,7 +146,13 @@ CACHES = {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "django_cache",
         "OPTIONS": {"MAX_ENTRIES": 100_000},  # beyond it some are forgotten, and with them what they limit
-    }
+    },
+    # In the memory of each process: what was drawn for one person a moment ago, for the next who asks for the same.
+    "near": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "near",
+        "OPTIONS": {"MAX_ENTRIES": 5_000},
+    },
 }
 
 # -- the bell ---------------------------------------------------------------------------------------------------------

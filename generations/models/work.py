@@ -201,6 +201,11 @@ class Generation(models.Model):
             models.Index(fields=["team", "owner", "-id"], name="generations_of_person"),
             models.Index(fields=["team", "mode", "-id"], name="generations_of_model"),
             models.Index(fields=["team", "day", "id"], name="generations_of_day"),
+            models.Index(  # few, and sought among many
+                fields=["team", "-id"],
+                condition=models.Q(status__in=("FAILED", "REJECTED", "UNCONFIRMED", "CANCELLED")),
+                name="generations_without_a_clip",
+            ),
             models.Index(fields=["team", "mark", "-id"], condition=~models.Q(mark=""), name="generations_with_a_mark"),
         ]
         constraints = [

@@ -96,7 +96,7 @@ def _one(request: Request, collection: Collection, status: int = 200, **more: An
     rows = access.generations_for(request.user).filter(places__collection=collection).order_by("places__pk")
     pages = Paginator(tiles(rows, request.user), PAGE)
     shown, desk = pages.get_page(request.GET.get("page")), Desk()
-    drawn = [dressed(generation, desk, telling(request.user)) for generation in shown]
+    drawn = [dressed(generation, desk, telling(collection.team)) for generation in shown]
     live = any(tile["state"] for tile in drawn)
     kept = rows.filter(clip__state=Clip.State.STORED).order_by()
     context = {

@@ -2,13 +2,19 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
+from math import ceil
+from time import time
 from typing import Any
 
 from django.contrib.auth.decorators import login_required
+from django.core.cache import caches
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.template.loader import render_to_string
 from django.utils import timezone
+from django.utils.safestring import SafeString, mark_safe
 from django.views.decorators.http import require_safe
 
 from generations import access, catalogue, filters, shelf
@@ -22,6 +28,10 @@ RETOLD = 15  # seconds after which a tile in progress says anew when it will be 
 WATCHED = 150  # tiles in progress that one page asks about
 MOST_NEW = 100  # that are counted
 BUSY, IDLE = 3, 20  # seconds between two questions of an open page, with work in progress and without
+AT_EASE = 80  # pages with work in progress that one process answers so often; with more of them each asks less often
+RARELY = 4  # times BUSY, at most
+ENDED = "ended"
+SLOT = 5  # seconds over which the questions are counted
 CHOICES = 200  # collections and tags that the bar offers
 RATIOS = {
     "16x9": 16 / 9,
@@ -82,12 +92,12 @@ def _chips(asked: Filters, user: User, team: Team) -> list[Chip]:
 # -- the tiles --------------------------------------------------------------------------------------------------------
 
 
-def telling(user: User) -> int:
+def telling(team: Team) -> int:
     """Changes every quarter of a minute: then what a page says of the time to come is told anew.
 
-    At another moment for each person, so that not all open pages come at once.
+    At one moment for a whole team, whose people share what is drawn then; at another for each team.
     """
-    return int(timezone.now().timestamp() + user.pk * 7) // RETOLD % 1000
+    return int(timezone.now().timestamp() + team.pk * 7) // RETOLD % 1000
 
 
 def state(pk: int, status: str, clip: str | None, told: int) -> str:
@@ -148,7 +158,7 @@ def page(request: Request) -> HttpResponse:
         return render(request, "gallery/wrong_place.html", context, status=400)
     shown = list(tiles(older, request.user).order_by("-pk")[: PAGE + 1])
     more = shown[PAGE - 1].pk if len(shown) > PAGE else None
-    desk, told = Desk(), telling(request.user)
+    desk, told = Desk(), telling(team)
     context["tiles"] = [dressed(generation, desk, told) for generation in shown[:PAGE]]
     context["within"] = asked.url()[1:]  # by which the clip's page knows its neighbours
     context["more"] = more and asked.url(after=asked.place(team, more))
@@ -207,17 +217,54 @@ def live(request: Request) -> HttpResponse:
     shown = {filters.number(text.partition("-")[0]) or 0: text for text in query.getlist("tile")[:WATCHED]}
     if query.get("team") != str(team.pk):
         return HttpResponse(status=204)  # the page of another team: reloading it leads on
-    asked, since, told = Filters.read(query), filters.number(query.get("newest", "")), telling(request.user)
+    asked, since, told = Filters.read(query), filters.number(query.get("newest", "")), telling(team)
     rows = access.generations_for(request.user).filter(team=team, pk__in=shown)
-    found = rows.values_list("pk", "status", "clip__state")
-    states = {pk: state(pk, status, clip, told) for pk, status, clip in found}
+    found = {pk: seen for pk, *seen in rows.values_list("pk", "status", "clip__state", "mark")}
+    states = {pk: state(pk, status, clip, told) for pk, (status, clip, _) in found.items()}
     arrived = asked.apply(request.user, team).filter(pk__gt=since)[:MOST_NEW].count() if since is not None else 0
-    watch = Watch(team, asked, since, BUSY if any(states.values()) else IDLE, arrived)
+    pace = busy_pace(query.get("pace", "")) if any(states.values()) else IDLE
+    watch = Watch(team, asked, since, pace, arrived)
     changed = [pk for pk, now_told in states.items() if now_told != shown[pk]]
     if not changed and [str(watch.pace), str(arrived)] == [query.get("pace"), query.get("arrived")]:
         return HttpResponse(status=204)
+    sights = {pk: states[pk] or "-".join(map(str, (ENDED, pk, *found[pk]))) for pk in changed}
+    drawn = _drawn(request, team, rows, sights, told, asked.url()[1:])
+    return render(request, "gallery/_live.html", {"watch": watch, "drawn": drawn})
+
+
+def busy_pace(told: str) -> int:
+    """Seconds until a page with work in progress asks again: more while many are open, or all time went into them.
+
+    `told` is what the page was told before: its question stands for that many seconds of one page.
+    """
+    near, slot = caches["near"], int(time()) // SLOT
+    near.add(f"asked-{slot}", 0, 3 * SLOT)
+    near.incr(f"asked-{slot}", min(filters.number(told) or BUSY, BUSY * RARELY))
+    pages = near.get(f"asked-{slot - 1}", 0) / SLOT
+    return BUSY * min(max(ceil(pages / AT_EASE), 1), RARELY)
+
+
+def _drawn(
+    request: Request, team: Team, rows: QuerySet[Generation], sights: dict[int, str], told: int, within: str
+) -> list[SafeString]:
+    """The tiles that changed, newest first. Who asks next for one that looks the same gets what was drawn already.
+
+    `sights` says in short what each shows. Only one that has ended shows more: the person's heart, what they may do.
+    """
+    near, user = caches["near"], request.user
+    ended = [pk for pk, sight in sights.items() if sight.startswith(ENDED)]
+    hearted = set(user.favourites.filter(generation__in=ended).values_list("generation", flat=True)) if ended else set()
+    makes = access.may_generate(user, team) if ended else False
+    page = sha256(f"{within} {makes}".encode()).hexdigest()[:16]
+    keys = {pk: f"tile-{sight}-{pk in hearted}-{page}" for pk, sight in sights.items()}
+    kept = near.get_many(keys.values())
+    found = {pk: mark_safe(kept[key]) for pk, key in keys.items() if key in kept}  # noqa: S308 - a template drew it
+    missing = [pk for pk in sights if pk not in found]
     desk = shared_desk()
-    shown_anew = tiles(rows.filter(pk__in=changed), request.user).order_by("-pk") if changed else []
-    context: dict[str, Any] = {"watch": watch, "within": asked.url()[1:]}
-    context["tiles"] = [dressed(generation, desk, told, fresh=True) for generation in shown_anew]
-    return render(request, "gallery/_live.html", context)
+    for generation in tiles(rows.filter(pk__in=missing), user) if missing else []:
+        tile = dressed(generation, desk, told, fresh=True)
+        context = {"t": tile, "oob": True, "within": within, "may_generate": makes}
+        found[generation.pk] = render_to_string("gallery/_tile.html", context, request)
+        if (tile["state"] or ENDED) == (ENDED if generation.pk in ended else sights[generation.pk]):  # as it was seen
+            near.set(keys[generation.pk], str(found[generation.pk]), RETOLD)
+    return [found[pk] for pk in sorted(found, reverse=True)]

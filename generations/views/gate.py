@@ -2,7 +2,7 @@
 
 import logging
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils.deprecation import MiddlewareMixin
+from django.utils.functional import SimpleLazyObject
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST
 from django_htmx.middleware import HtmxDetails
@@ -114,8 +115,11 @@ def choose_theme(request: Request) -> HttpResponse:
 def frame(request: HttpRequest) -> dict[str, Any]:
     """What base.html shows on every page."""
     user = getattr(request, "user", None)
-    if user is None or not user.is_authenticated or getattr(request, "htmx", False):
+    if user is None or not user.is_authenticated:
         return {"theme": "", "demo": False, "oidc": settings.OIDC_NAME if settings.OIDC else ""}
+    if getattr(request, "htmx", False):  # a piece of a page: what it seldom shows is asked for only then
+        makes = SimpleLazyObject(lambda: _generates(cast(Request, request)))
+        return {"theme": "", "demo": False, "may_generate": makes}
     teams = list(access.teams_of(user))
     chosen = request.session.get(TEAM_IN_SESSION)
     team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
@@ -142,6 +146,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
         "unread": access.notifications_for(user).filter(in_app=True, read_at=None)[:100].count(),
         "to_decide": approvals.to_decide(user).count() if decides else 0,
     }
+
+
+def _generates(request: Request) -> bool:
+    return access.may_generate(request.user, current_team(request)) if access.teams_of(request.user).exists() else False
 
 
 def _own_left(team: Team | None, user: User, demo: bool) -> int | None:
