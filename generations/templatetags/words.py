@@ -1,8 +1,10 @@
-"""Filters that put figures and times into words. Built in (settings.TEMPLATES): no `{% load %}` needed."""
+"""Filters that put figures and times into words, and icons. Built in (settings.TEMPLATES): no `{% load %}` needed."""
 
 from datetime import datetime
+from functools import lru_cache
 
 from django import template
+from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -22,6 +24,19 @@ def ago(at: datetime | None) -> SafeString | str:
         return "never"
     exact = f"{timezone.localtime(at):%-d %B %Y, %H:%M:%S}"
     return format_html('<time datetime="{}" title="{}" data-rel>{}</time>', at.isoformat(), exact, words.relative(at))
+
+
+@register.simple_tag
+def icon(name: str, **given: str) -> SafeString:
+    """A shape of static/icons.svg: `{% icon "plus" class="i-lg" %}`."""
+    return _icon(name, given.get("class", ""))
+
+
+@lru_cache(1000)
+def _icon(name: str, more: str) -> SafeString:
+    """Kept: a page has hundreds, and the address of the sheet stays what it is while the process lives."""
+    sheet = static("icons.svg")
+    return format_html('<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>', more, sheet, name)
 
 
 @register.filter
