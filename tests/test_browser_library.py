@@ -68,6 +68,7 @@ def test_its_variables_are_asked_for_and_the_clip_remembers_its_version(page: Pa
 
 def test_the_last_frame_and_the_one_that_is_shown_start_new_clips(page: Page):
     clip = page.url
+    page.get_by_label("More to do with this clip").click()
     page.get_by_role("button", name="Use last frame").click()
     expect(page).to_have_url(re.compile(r"/new\?from=\d+&media="))
     expect(page.locator("#slot-image .media-name")).to_have_text("A fox crests the dune at dawn, last frame.jpg")
@@ -75,6 +76,7 @@ def test_the_last_frame_and_the_one_that_is_shown_start_new_clips(page: Page):
     page.goto(clip)
     page.get_by_label("Position").fill("500")  # of 1000: half of 8 seconds
     page.wait_for_function("() => document.querySelector('.stage video').currentTime > 3.5")
+    page.get_by_label("More to do with this clip").click()
     with page.expect_request(lambda request: request.url.endswith("/frame")) as asked:
         page.get_by_role("button", name="Use this frame").click()
     assert "at=4.0" in (asked.value.post_data or "")

@@ -19,7 +19,7 @@ from generations.story import Desk
 from generations.views.gallery import dressed, tiles
 from generations.views.gate import Request, current_team
 
-PERIODS = {"30": "Last 30 days", "90": "Last 90 days", "365": "Last year", "": "Ever"}
+PERIODS = {"30": "30 days", "90": "90 days", "365": "A year", "": "Ever"}
 OTHERS = 60  # clips that are offered to compare one with
 
 
