@@ -52,7 +52,7 @@ SELECT team, owner, CASE WHEN dice3 < 0.25 THEN NULL ELSE team + %(teams)s * flo
 FROM (SELECT n, owner, 1 + owner %% %(teams)s AS team, dice2, dice3, 20 + floor(dice2 * 400)::int AS price,
         (%(whos)s::text[])[1 + n * 7 %% 10] || ' ' || (%(wheres)s::text[])[1 + floor(dice1 * 1000)::int %% 10] ||
             ', ' || (%(hows)s::text[])[1 + floor(dice3 * 10)::int] ||
-            CASE WHEN n %% 5000 BETWEEN 8 AND 15 THEN ', a zeppelin above' ELSE '' END AS prompt,
+            CASE WHEN n %% 5000 BETWEEN 1 AND 8 THEN ', a zeppelin above' ELSE '' END AS prompt,
         now() - interval '1 day' * (%(days)s * (1 - n::float / %(total)s)) AS at,
         CASE WHEN n > %(total)s - 100 THEN CASE WHEN n %% 2 = 0 THEN 'PROCESSING' ELSE 'QUEUED' END
              WHEN dice1 < 0.9 THEN 'COMPLETED' WHEN dice1 < 0.97 THEN 'FAILED' ELSE 'CANCELLED' END AS status

@@ -92,7 +92,7 @@ class Gallery:
         watch = re.search(r'<div id="watch".*?</div>\s*</div>', text, re.S)
         if watch:
             self.url = html.unescape(re.findall(r'hx-get="([^"]+)"', watch[0])[0])
-            self.pace = float(re.findall(r'hx-trigger="every (\d+)s"', watch[0])[0])
+            self.pace = int(re.findall(r'hx-trigger="every (\d+)ms"', watch[0])[0]) / 1000
             self.fields = dict(re.findall(r'name="(\w+)" value="([^"]*)"', watch[0]))
         for pk in re.findall(r'<article id="tile-(\d+)"', text):
             self.tiles.pop(pk, None)

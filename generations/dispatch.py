@@ -574,6 +574,10 @@ class Pace:
     def load(self) -> pacing.Load:
         return load(self.account, self.now)
 
+    def stalled_after(self, generation: Generation) -> float:
+        """After how many seconds it takes so long that it may never end."""
+        return pacing.stalled_after(pacing.samples(self.seen, kind_of(generation.mode, generation.params))[0])
+
     def next_look(self, generation: Generation, elapsed: float) -> datetime:
         """When to ask again about a generation that has rendered for `elapsed` seconds."""
         like, usual = pacing.samples(self.seen, kind_of(generation.mode, generation.params))

@@ -520,9 +520,10 @@ def _answered(generation: Generation, account: ApiAccount, answer: veevid.Status
     elapsed = _elapsed(generation)
     if answer.status == "completed" and (url or elapsed > LINK_MAY_TAKE):
         return _complete(generation, url, answer)
-    if _too_long(generation, elapsed):
+    pace = dispatch.Pace(account)
+    if _too_long(generation, pace, elapsed):
         return None
-    _look_again(generation, at=dispatch.Pace(account).next_look(generation, elapsed))
+    _look_again(generation, at=pace.next_look(generation, elapsed))
     return None
 
 
@@ -530,9 +531,10 @@ def _elapsed(generation: Generation) -> float:
     return (timezone.now() - (generation.sent_at or generation.created_at)).total_seconds()
 
 
-def _too_long(generation: Generation, elapsed: float) -> bool:
+def _too_long(generation: Generation, pace: dispatch.Pace, elapsed: float) -> bool:
     """Says so when it takes long; after a week a person decides what became of it. True: it is looked at no more."""
-    if elapsed > pacing.STALLED_AFTER and generation.status == Status.PROCESSING:
+    long = generation.status == Status.PROCESSING and elapsed > pacing.STALLED_SOONEST  # else nothing is asked
+    if long and elapsed > pace.stalled_after(generation):
         generation.move(Status.STALLED)
     if elapsed > pacing.GIVE_UP_AFTER and generation.status == Status.STALLED and not _decided_lately(generation):
         return generation.move(Status.UNCONFIRMED, next_look_at=None)
@@ -558,7 +560,7 @@ def _look_unanswered(generation: Generation, account: ApiAccount, error: veevid.
         if generation.video_url:  # it said "completed" at once and keeps no status: the price asked is the charge
             return _complete(generation, generation.video_url, None)
         Generation.objects.filter(pk=generation.pk).update(upstream_words=error.message[:2000])
-    if _too_long(generation, _elapsed(generation)):
+    if _too_long(generation, dispatch.Pace(account), _elapsed(generation)):
         return None
     wait = pacing.STALLED_EVERY if generation.status == Status.STALLED else pacing.backoff(unanswered, 0.5)
     if isinstance(error, veevid.Busy) and error.retry_after:

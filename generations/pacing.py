@@ -41,7 +41,8 @@ EVENLY = 40  # times to look at, besides those at which others were done
 PRICES = tuple(0.1 * 1.35**step for step in range(32))
 EIGHTHS = tuple(part / 8 for part in range(9))
 OFTEN = 5  # of the newest: a kind with a curve of its own
-STALLED_AFTER = 30 * MINUTE
+STALLED_TIMES = 10  # as long as nine of ten of its like took: it may never end
+STALLED_SOONEST = 10 * MINUTE
 STALLED_EVERY = 20 * MINUTE
 GIVE_UP_AFTER = 7 * 24 * HOUR
 
@@ -219,7 +220,7 @@ def next_look(
 
     `seen` is how long its like took; `usual` the same of each kind that the account renders, which sets the price.
     """
-    if elapsed >= STALLED_AFTER:
+    if elapsed >= stalled_after(seen):
         return STALLED_EVERY
     early = next((at for at in EARLY if at > elapsed + 0.5), None)
     if len(seen) < ENOUGH and early is not None and load.free(0) > PER_ACCOUNT_HOUR / 2:
@@ -246,6 +247,11 @@ def samples(newest: Iterable[tuple[Kind, float]], kind: Kind) -> tuple[list[floa
     known = (sample for sample in (kinds.get(kind, []), model) if len(sample) >= OFTEN)
     seen = next(known, [took for _, took in rows])
     return seen[:NEWEST], [sample[:NEWEST] for sample in kinds.values()]
+
+
+def stalled_after(seen: Sequence[float]) -> float:
+    """Seconds after which one is looked at rarely, by what its like took; 28 minutes while nothing is known."""
+    return max(STALLED_TIMES * quantile(expected(seen), 0.9), STALLED_SOONEST)
 
 
 def turn(number: int) -> float:

@@ -460,6 +460,21 @@ def test_what_never_ends_is_stalled_and_still_settles_when_it_completes_late(mar
     assert totals() == ledger.Totals(held=0, spent=140)
 
 
+@pytest.mark.parametrize(("usually", "still", "no_more"), [(20, 9, 11), (400, 60, 70)])
+def test_what_counts_as_never_ending_is_learned_from_its_like(mara, usually, still, no_more):
+    for number in range(5):
+        done = Generation.objects.filter(pk=confirmed(mara).pk)
+        done.update(status=Status.COMPLETED, took=usually + number / 10, finished_at=timezone.now(), charged=140)
+    generation, now = submitted(mara), timezone.now()
+    status_is(status="processing")
+    for minutes, status in ((still, Status.PROCESSING), (no_more, Status.STALLED)):
+        with time_machine.travel(now + timedelta(minutes=minutes)):
+            Generation.objects.filter(pk=generation.pk).update(next_look_at=timezone.now())
+            lifecycle.look(generation.pk)
+        generation.refresh_from_db()
+        assert generation.status == status
+
+
 # -- cancel, moves, books ---------------------------------------------------------------------------------------------
 
 
