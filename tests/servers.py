@@ -287,7 +287,7 @@ class S3:
 
 
 def manage(
-    env: Mapping[str, str], *arguments: str, seconds: float = 60, check: bool = True
+    env: Mapping[str, str], *arguments: str, seconds: float = 180, check: bool = True
 ) -> subprocess.CompletedProcess[str]:
     """Runs manage.py in another process; its output is in the answer."""
     command = [sys.executable, "manage.py", *arguments]
