@@ -1,9 +1,9 @@
 """Measures one gunicorn process while 200 people have the gallery open, and what a visitor more waits for a page.
 
 `python -m benchmarks.watchers` starts a private PostgreSQL with 10,000 clips and gunicorn as gunicorn.conf.py has it,
-but with one process. Each of 200 open galleries asks over 127.0.0.1 as its page says (every 3 s while it shows work in
-progress), and sends back what it was told. Meanwhile a clip gets ready and a new one begins each second. The visitor
-asks for the whole page twice a second: first alone, then with all of them.
+but with one process. Each of 200 galleries, opened one after the other, asks over 127.0.0.1 as its page says (every 3 s
+while it shows work in progress, or at the pace it was told), and sends back what it was told. Meanwhile a clip gets
+ready and a new one begins each second. The visitor asks for the whole page twice a second: first alone, then with all.
 """
 
 import argparse
@@ -103,9 +103,10 @@ class Gallery:
         assert status == 200, status
         self.read(text)
 
-    async def watch(self, until: float, took: list[float], answers: Counter[str]) -> None:
+    async def watch(self, took: list[float], answers: Counter[str]) -> None:
+        """Asks from when it is open until it is cancelled."""
         await asyncio.sleep(random.random() * self.pace)
-        while time.monotonic() < until:
+        while True:
             more = urlencode({**self.fields, "tile": list(self.tiles.values())}, doseq=True)
             began = time.perf_counter()
             status, text = await self.line.get(f"{self.url}&{more}", htmx=True)
@@ -141,15 +142,23 @@ async def measure(port: int, cookies: Sequence[str], process: Process, seconds: 
     visitor, galleries = Line(port, cookies[-1]), [Gallery(Line(port, cookie)) for cookie in cookies[:-1]]
     alone: list[float] = []
     await visit(visitor, time.monotonic() + seconds / 3, alone)
-    for gallery in galleries:  # one after the other, as people come
-        await gallery.open()
     polls: list[float] = []
     pages: list[float] = []
     answers: Counter[str] = Counter()
+    watching = []
+    for gallery in galleries:  # one after the other, as people come; each asks from then on
+        await gallery.open()
+        watching.append(asyncio.create_task(gallery.watch(polls, answers)))
+    polls.clear()
+    answers.clear()
     until, before = time.monotonic() + seconds, costs([process])["web"].cpu
-    watching = [gallery.watch(until, polls, answers) for gallery in galleries]
-    await asyncio.gather(move(until), visit(visitor, until, pages), *watching)
+    await asyncio.gather(move(until), visit(visitor, until, pages))
     used = costs([process])["web"].cpu - before
+    for task in watching:
+        task.cancel()
+    ended = await asyncio.gather(*watching, return_exceptions=True)
+    went_wrong = [error for error in ended if not isinstance(error, asyncio.CancelledError)]
+    assert not went_wrong, went_wrong[:3]
     print("| what | number | p50 ms | p95 ms | longest |\n|---|---|---|---|---|")
     row("a page for the visitor, alone", alone)
     row(f"a page for the visitor, {len(galleries)} galleries open", pages)
