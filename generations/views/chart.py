@@ -155,7 +155,7 @@ def _labels(starts: Sequence[date], step: str, today: date) -> list[tuple[str, s
     now = max((place for place, start in enumerate(starts) if start <= today), default=-1)
     if now == of - 1 and (today - starts[-1]).days >= {"day": 1, "week": 7, "month": 31}[step]:
         now = -1  # the range ended before today
-    near = of / (MARKS + 2)
+    near = of / (MARKS + 1)
     places = {round(share * (of - 1) / (MARKS - 1)) for share in range(MARKS)} if of > MARKS else set(range(of))
     labels = []
     for place in sorted(places | ({now} if now >= 0 else set())):
