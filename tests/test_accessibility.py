@@ -184,6 +184,15 @@ def look(page: Page, name: str, found: dict[str, list[str]]) -> None:
 
 def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     """Opens one page or dialog after the other."""
+    for name, path in addresses(rows).items():
+        page.goto(path)
+        yield name
+    yield from menus(page)
+    yield from making(page)
+    yield from managing(page)
+
+
+def addresses(rows: dict[str, Any]) -> dict[str, str]:
     paths = {"gallery": "/", "gallery, nothing matches": "/?q=zzz", "compose": "/new", "queue": "/queue"}
     paths |= {"compose from an image": "/new?type=image-to-video", "settings": "/settings"}
     paths |= {"spend": "/spend?view=team", "my spend": "/spend?view=mine", "404": "/nothing-is-here"}
@@ -207,10 +216,10 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     paths |= {"collections": "/collections", "a collection": f"/collections/{rows['collection']}", "bin": "/bin"}
     paths |= {"gallery, filtered": "/?tag=dune&favourite=1&show=mine", "gallery, wrong place": "/?after=x"}
     clips = {name: pk for name, pk in rows.items() if name not in ("prompt", "batch", "collection", *side_by_side)}
-    paths |= {f"clip, {name}": f"/g/{pk}" for name, pk in clips.items()}
-    for name, path in paths.items():
-        page.goto(path)
-        yield name
+    return paths | {f"clip, {name}": f"/g/{pk}" for name, pk in clips.items()}
+
+
+def menus(page: Page) -> Iterator[str]:
     page.goto("/")
     page.locator(".filters .menu > summary:visible").first.click()
     assert page.locator(".filters .menu[open] .menu-box").is_visible()
@@ -222,6 +231,13 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     page.locator(".gallery .tile-link").first.click()
     page.locator("#pick").wait_for()
     yield "gallery, choosing"
+    page.goto("/?status=ready")
+    page.locator(".tile-link").first.click()
+    page.get_by_label("More to do with this clip").click()
+    yield "a clip's menu"
+
+
+def making(page: Page) -> Iterator[str]:
     page.goto("/new")
     page.get_by_role("button", name="Review").locator("visible=true").click()
     page.get_by_text("Write a prompt").wait_for()
@@ -259,6 +275,9 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     page.get_by_role("button", name="Review").locator("visible=true").click()
     page.get_by_role("button", name=re.compile("Ask for approval")).wait_for()
     yield "confirm, needs approval"
+
+
+def managing(page: Page) -> Iterator[str]:
     page.goto("/approvals")
     page.locator("summary", has_text="Reject").click()
     page.get_by_label("Why not").fill("   ")

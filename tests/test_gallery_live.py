@@ -2,9 +2,11 @@
 
 import html
 import re
+from datetime import timedelta
 from urllib.parse import urlencode
 
 import pytest
+import time_machine
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -123,6 +125,29 @@ def test_a_tile_in_progress_is_drawn_once_for_all_who_ask(page, mara):
     assert changed(drawn) == changed(repeated) == [working.pk]
     assert len(repeating) < len(drawing)
     assert not any('"prompt"' in query["sql"] for query in repeating)
+
+
+def test_a_whole_team_is_told_anew_at_one_moment(page, mara, monkeypatch):
+    monkeypatch.setattr("generations.views.gallery.RETOLD", 15)
+    make_generation(mara, Status.PROCESSING, sent_at=timezone.now())
+    others = [Client() for _ in range(4)]
+    for number, client in enumerate(others):
+        client.force_login(make_person(f"person{number}@example.com"))
+    for second in (0, 4, 8, 12):
+        with time_machine.travel(timezone.now() + timedelta(seconds=second), tick=False):
+            assert len({tuple(Open(client).tiles.values()) for client in (page, *others)}) == 1
+
+
+def test_what_moved_on_while_it_was_drawn_is_not_kept_for_the_next(page, mara, monkeypatch):
+    working = make_generation(mara, Status.QUEUED)
+    row, desk = Generation.objects.filter(pk=working.pk), story.shared_desk
+    first, second = Open(page), Open(page)
+    row.update(status=Status.PROCESSING, sent_at=timezone.now())
+    with monkeypatch.context() as patch:
+        patch.setattr("generations.views.gallery.shared_desk", lambda: row.update(status=Status.FAILED) and desk())
+        assert "Failed" in first.ask().content.decode()
+    row.update(status=Status.PROCESSING)  # the sight that the first had
+    assert "Rendering" in second.ask().content.decode()
 
 
 def test_what_was_drawn_for_one_team_is_not_shown_to_another(page, mara):

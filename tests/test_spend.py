@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ from generations.models import (
     Team,
     User,
 )
-from generations.views import export
+from generations.views import chart, export
 from tests.makers import make_account, make_person
 
 pytestmark = pytest.mark.django_db
@@ -285,6 +286,16 @@ def test_a_manager_sees_everybody_of_the_team_most_spent_first(client, mara, man
     assert list(table(page).items()) == [("Mara", 400), ("Tomas", 100), ("Luc", 0)]
     assert 'aria-label="80 % of all"' in page
     assert figures(page)["Spent"] == "500 credits 3 clips, 167 credits each"
+
+
+@pytest.mark.parametrize("day", range(1, 31))
+def test_the_words_under_the_chart_keep_apart_on_a_phone(day) -> None:
+    first, today = date(2026, 11, 1), date(2026, 11, day)
+    drawn = chart.draw([(first, "veo3", 5)], first, date(2026, 11, 30), {"veo3": "s1"}, {}, today)
+    assert drawn
+    assert [words for _, words, _, now in drawn.labels if now] == ["Today"]
+    middles = [float(x) - (7 if anchor == "end" else 0) for x, _, anchor, _ in drawn.labels]
+    assert all(after - before > 10 for before, after in pairwise(middles))
 
 
 def test_the_chart_and_its_table_say_the_same(client, mara, manager) -> None:

@@ -35,8 +35,8 @@ def icon(name: str, **given: str) -> SafeString:
 @lru_cache(1000)
 def _icon(name: str, more: str) -> SafeString:
     """Kept: a page has hundreds, and the address of the sheet stays what it is while the process lives."""
-    sheet = static("icons.svg")
-    return format_html('<svg class="i {}" aria-hidden="true"><use href="{}#{}"/></svg>', more, sheet, name)
+    shape = f"{static('icons.svg')}#{name}"
+    return format_html("<svg class='{}' aria-hidden='true'><use href='{}'/></svg>", f"i {more}".rstrip(), shape)
 
 
 @register.filter

@@ -1,8 +1,9 @@
 """What stands around every page: the frame's figures, the first-run redirect, the closed sign-up, the health check."""
 
 import logging
+from collections.abc import Sequence
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
@@ -97,8 +98,12 @@ def current_team(request: Request) -> Team:
     teams = list(access.teams_of(request.user))
     if not teams:
         raise PermissionDenied("You are in no team yet. An admin can add you to one.")
-    chosen = request.session.get(TEAM_IN_SESSION)
-    return next((team for team in teams if team.pk == chosen), teams[0])
+    return _chosen(request, teams)
+
+
+def _chosen(request: HttpRequest, teams: Sequence[Team]) -> Team:
+    pk = request.session.get(TEAM_IN_SESSION)
+    return next((team for team in teams if team.pk == pk), teams[0])
 
 
 @login_required
@@ -118,11 +123,9 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     if user is None or not user.is_authenticated:
         return {"theme": "", "demo": False, "oidc": settings.OIDC_NAME if settings.OIDC else ""}
     if getattr(request, "htmx", False):  # a piece of a page: what it seldom shows is asked for only then
-        makes = SimpleLazyObject(lambda: _generates(cast(Request, request)))
-        return {"theme": "", "demo": False, "may_generate": makes}
+        return {"theme": "", "demo": False, "may_generate": SimpleLazyObject(lambda: _generates(request, user))}
     teams = list(access.teams_of(user))
-    chosen = request.session.get(TEAM_IN_SESSION)
-    team = next((team for team in teams if team.pk == chosen), teams[0] if teams else None)
+    team = _chosen(request, teams) if teams else None
     demo = dispatch.demo_mode()
     known = dispatch.balance(demo, team)
     own = ledger.totals(user=user, since=ledger.month_start(), demo=demo)
@@ -148,8 +151,9 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     }
 
 
-def _generates(request: Request) -> bool:
-    return access.may_generate(request.user, current_team(request)) if access.teams_of(request.user).exists() else False
+def _generates(request: HttpRequest, user: User) -> bool:
+    teams = list(access.teams_of(user))
+    return bool(teams) and access.may_generate(user, _chosen(request, teams))
 
 
 def _own_left(team: Team | None, user: User, demo: bool) -> int | None:
