@@ -174,6 +174,17 @@ def test_a_viewer_is_not_offered_to_share_a_clip_that_came(page, mara):
     assert share not in watching.ask().content.decode()
 
 
+def test_clips_that_come_on_scrolling_have_the_tools_of_the_first_ones(page, mara, monkeypatch):
+    monkeypatch.setattr("generations.views.gallery.PAGE", 1)
+    older = make_clip(mara)
+    make_clip(mara)
+    viewer, share = Client(), f"?g={older.generation_id}"
+    viewer.force_login(make_person("vera@example.com", role="viewer"))
+    more = page.get("/").context["more"]
+    assert share in page.get(f"/{more}", headers=HTMX).content.decode()
+    assert share not in viewer.get(f"/{more}", headers=HTMX).content.decode()
+
+
 def test_a_heart_is_shown_to_whom_it_belongs_on_a_clip_that_came(page, mara):
     clip = make_clip(mara)
     Clip.objects.update(state=Clip.State.PENDING)

@@ -294,8 +294,8 @@ def test_the_words_under_the_chart_keep_apart_on_a_phone(day) -> None:
     drawn = chart.draw([(first, "veo3", 5)], first, date(2026, 11, 30), {"veo3": "s1"}, {}, today)
     assert drawn
     assert [words for _, words, _, now in drawn.labels if now] == ["Today"]
-    middles = [float(x) - (7 if anchor == "end" else 0) for x, _, anchor, _ in drawn.labels]
-    assert all(after - before > 10 for before, after in pairwise(middles))
+    middles = [float(x) - (6.5 if anchor == "end" else 0) for x, _, anchor, _ in drawn.labels]
+    assert all(after - before > 12.5 for before, after in pairwise(middles)), "a word is an eighth of a phone's chart"
 
 
 def test_the_chart_and_its_table_say_the_same(client, mara, manager) -> None:
