@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 
 from django.db import transaction
 from django.db.models import Case, Count, Exists, F, Max, OuterRef, Q, QuerySet, Sum, When
+from django.db.models.functions import Coalesce, Greatest
 from django.utils import timezone
 
 from generations import audit, budgets, dispatch, ledger, veevid
@@ -70,7 +71,10 @@ def expected(reading: BalanceReading, base: BalanceReading) -> Expected:
     known = LedgerEntry.objects.filter(account_id=reading.account_id, after=base, until__lt=reading.pk)
     other = known.aggregate(spent=Sum("spent", default=0), bought=Sum("bought", default=0))
     most = base.credits - spent - other["spent"] + other["bought"]
-    return Expected(most - going.aggregate(sum=Sum("price", default=0))["sum"], most)
+    at_most = Greatest(
+        "price", Coalesce("charged", "price")
+    )  # what ended since may have been charged more
+    return Expected(most - going.aggregate(sum=Sum(at_most, default=0))["sum"], most)
 
 
 def compare(now: datetime | None = None) -> None:

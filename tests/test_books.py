@@ -155,6 +155,21 @@ def test_an_account_that_never_rests_is_judged_by_its_range_after_a_day(mara, ac
     assert listed() == [(Kind.OUTSIDE, 60, 0)]
 
 
+def test_a_charge_above_the_price_that_was_in_the_balance_before_it_was_known_here_is_ours(mara, account, clock):
+    """Also on an account that never rests."""
+    read(account, 5000, clock)
+    generation = send(mara, account, clock)
+    clock.shift(2 * 24 * 3600)
+    call = dispatch.reserve(account, ApiCall.Kind.CREDITS)
+    clock.shift(1)
+    dispatch.note_balance(call, 4835)
+    complete(generation, clock, charged=165)
+    books.compare()
+    assert listed() == []
+    read(account, 4835, clock)
+    assert (books.state(ApiAccount.objects.get()).agree, listed()) == (True, [])
+
+
 def test_an_unknown_outcome_that_was_charged_is_no_outside_spending(mara, account, clock):
     read(account, 5000, clock)
     generation = confirmed(mara)
