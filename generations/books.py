@@ -71,9 +71,7 @@ def expected(reading: BalanceReading, base: BalanceReading) -> Expected:
     known = LedgerEntry.objects.filter(account_id=reading.account_id, after=base, until__lt=reading.pk)
     other = known.aggregate(spent=Sum("spent", default=0), bought=Sum("bought", default=0))
     most = base.credits - spent - other["spent"] + other["bought"]
-    at_most = Greatest(
-        "price", Coalesce("charged", "price")
-    )  # what ended since may have been charged more
+    at_most = Greatest("price", Coalesce("charged", "price"))  # what ended since may have been charged more
     return Expected(most - going.aggregate(sum=Sum(at_most, default=0))["sum"], most)
 
 

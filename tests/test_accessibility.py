@@ -187,7 +187,7 @@ def visits(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     for name, path in addresses(rows).items():
         page.goto(path)
         yield name
-    yield from menus(page)
+    yield from menus(page, rows)
     yield from making(page)
     yield from managing(page)
 
@@ -219,7 +219,7 @@ def addresses(rows: dict[str, Any]) -> dict[str, str]:
     return paths | {f"clip, {name}": f"/g/{pk}" for name, pk in clips.items()}
 
 
-def menus(page: Page) -> Iterator[str]:
+def menus(page: Page, rows: dict[str, Any]) -> Iterator[str]:
     page.goto("/")
     page.locator(".filters .menu > summary:visible").first.click()
     assert page.locator(".filters .menu[open] .menu-box").is_visible()
@@ -231,8 +231,7 @@ def menus(page: Page) -> Iterator[str]:
     page.locator(".gallery .tile-link").first.click()
     page.locator("#pick").wait_for()
     yield "gallery, choosing"
-    page.goto("/?status=ready")
-    page.locator(".tile-link").first.click()
+    page.goto(f"/g/{rows['ready']}")
     page.get_by_label("More to do with this clip").click()
     yield "a clip's menu"
 
